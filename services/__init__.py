@@ -1,0 +1,1 @@
+"""Plexus: independent services of a DICOMweb-native mesh. The folders are the architecture."""

@@ -1,0 +1,87 @@
+"""PostgreSQL: a pool, and the migrations that a service carries beside its code."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from services.chassis.faults import PassingFault
+from services.chassis.health import Health
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_CONNECT_SECONDS = 30
+
+
+@asynccontextmanager
+async def connected(url: str, *, schema: str, size: int, health: Health) -> AsyncIterator[asyncpg.Pool]:
+    """A pool whose connections look into `schema` first; `/readyz` asks it.
+
+    Raises:
+        PassingFault: no database answered within 30 seconds.
+    """
+    pool = await _patiently(url, schema=schema, size=size)
+
+    async def answers() -> None:
+        await pool.fetchval("SELECT 1")
+
+    health.add("database", answers)
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+async def _patiently(url: str, *, schema: str, size: int) -> asyncpg.Pool:
+    until = asyncio.get_running_loop().time() + _CONNECT_SECONDS
+    while True:
+        try:
+            return await asyncpg.create_pool(
+                url, min_size=1, max_size=size, server_settings={"search_path": schema, "timezone": "UTC"}
+            )
+        except (OSError, asyncpg.CannotConnectNowError):
+            if asyncio.get_running_loop().time() > until:
+                raise PassingFault("database-unreachable", "PostgreSQL does not answer") from None
+            await asyncio.sleep(0.2)
+
+
+async def migrate(url: str, *, package: str, schema: str) -> None:
+    """Bring `schema` to the newest of the Alembic revisions in `<package>/migrations/`.
+
+    Runs under an advisory lock, so that several processes of a service may start at once. A revision is a file with
+    `revision`, `down_revision`, `upgrade()` and `downgrade()`, as Alembic has them.
+    """
+    # SQLAlchemy and Alembic serve the migration alone: a process that has migrated never needs them again.
+    from sqlalchemy.ext.asyncio import create_async_engine
+
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade, package, schema)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: Connection, package: str, schema: str) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import text
+
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"plexus.{schema}"})
+    # Not `IF NOT EXISTS`: that asks for the right to create before it looks, and a role of ours need not have it.
+    if not connection.execute(text("SELECT 1 FROM pg_namespace WHERE nspname = :name"), {"name": schema}).scalar():
+        connection.execute(text(f'CREATE SCHEMA "{schema}"'))
+    connection.execute(text(f'SET LOCAL search_path TO "{schema}"'))
+    config = Config()
+    config.set_main_option("script_location", str(files("services.chassis") / "migrations"))
+    config.set_main_option("version_locations", str(files(package) / "migrations"))
+    config.set_main_option("path_separator", "newline")
+    config.attributes["connection"] = connection
+    config.attributes["schema"] = schema
+    command.upgrade(config, "head")

@@ -1,0 +1,141 @@
+"""HTTP: an app with health, metrics, the caller, a span for each request and problems in one form (RFC 9457)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from opentelemetry import metrics
+from opentelemetry.trace import SpanKind
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.exceptions import HTTPException
+
+from services.chassis import telemetry
+from services.chassis.faults import Fault, PassingFault
+from services.chassis.health import Health
+from services.chassis.log import Log
+from services.chassis.principal import Principal
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+StatusOf = Callable[[Fault], int]
+
+_QUIET = ("/healthz", "/readyz", "/metrics")
+
+
+def caller(request: Request) -> Principal:
+    """Who asks; a FastAPI dependency."""
+    principal: Principal = request.scope["plexus.principal"]
+    return principal
+
+
+def problem(status: int, code: str, reason: str, headers: dict[str, str] | None = None) -> Response:
+    """An error answer: `code` for programs, `reason` for people; neither holds PHI."""
+    return JSONResponse(
+        {"status": status, "code": code, "detail": reason},
+        status,
+        headers,
+        media_type="application/problem+json",
+    )
+
+
+def create_app(
+    service: str, *, health: Health, log: Log, routers: Sequence[APIRouter] = (), status_of: StatusOf | None = None
+) -> FastAPI:
+    """The HTTP side of `service`.
+
+    Args:
+        status_of: the HTTP status of each fault that a handler of the service raises; without it, a passing fault is
+            503 and any other 400.
+    """
+    app = FastAPI(title=f"Plexus {service}", docs_url=None, redoc_url=None, openapi_url=f"/{service}/openapi.json")
+
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> Response:
+        return Response("alive\n", media_type="text/plain")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> Response:
+        failing = await health.failing()
+        return JSONResponse({"ready": not failing, "failing": failing}, 503 if failing else 200)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics_page() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    for router in routers:
+        app.include_router(router)
+
+    @app.exception_handler(Fault)
+    async def on_fault(_: Request, fault: Fault) -> Response:
+        status = status_of(fault) if status_of else (503 if isinstance(fault, PassingFault) else 400)
+        return problem(status, fault.code, fault.reason, {"Retry-After": "5"} if status == 503 else None)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(_: Request, error: HTTPException) -> Response:
+        return problem(error.status_code, "http", str(error.detail), dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(_: Request, error: RequestValidationError) -> Response:
+        # The framework's own answer repeats the input, which may be a name.
+        where = ", ".join(sorted({".".join(str(part) for part in item["loc"]) for item in error.errors()}))
+        return problem(400, "invalid-parameter", f"invalid value of {where}")
+
+    app.add_middleware(_Edge, log=log)
+    return app
+
+
+class _Edge:
+    """Learns the caller, continues the trace, counts, and answers 500 without a word of what was asked."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], log: Log) -> None:
+        self._app = app
+        self._log = log
+        self._seconds = metrics.get_meter("plexus").create_histogram(
+            "plexus_http_server_seconds", "s", "How long requests take, by route and status"
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] in _QUIET:
+            await self._app(scope, receive, send)
+            return
+        client = scope.get("client")
+        scope["plexus.principal"] = Principal.local(source=client[0] if client else "")
+        headers = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"]}
+        method = str(scope["method"])
+        status = 0
+
+        async def remember(message: dict[str, Any]) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        started = time.perf_counter()
+        with telemetry.span(
+            method, {"http.request.method": method}, kind=SpanKind.SERVER, parent=telemetry.extract(headers)
+        ) as span:
+            try:
+                await self._app(scope, receive, remember)
+            except Exception as error:  # noqa: BLE001  # the last line of defence: a clear answer, and a log line
+                self._log.error("http.failed", error, method=method, route=_route(scope))
+                if status == 0:
+                    status = 500
+                    await problem(500, "internal", "the service failed; its log has the trace id")(scope, receive, send)  # type: ignore[arg-type]  # starlette's own ASGI types
+            finally:
+                route = _route(scope)
+                span.update_name(f"{method} {route}")
+                span.set_attributes({"http.route": route, "http.response.status_code": status})
+                self._seconds.record(
+                    time.perf_counter() - started, {"method": method, "route": route, "status": str(status)}
+                )
+
+
+def _route(scope: Scope) -> str:
+    """The route's pattern: the path itself may hold identifiers."""
+    return str(getattr(scope.get("route"), "path", "unmatched"))

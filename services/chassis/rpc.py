@@ -1,0 +1,176 @@
+"""gRPC: a server that knows its caller and continues its trace, and calls that carry both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as grpc_health
+from opentelemetry import metrics
+from opentelemetry.trace import SpanKind
+
+from services.chassis import telemetry
+from services.chassis.faults import PassingFault, PermanentFault
+from services.chassis.log import Log
+from services.chassis.principal import Principal
+
+_caller: ContextVar[Principal] = ContextVar("caller")
+_OPTIONS = (
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+    ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a second listener
+)
+
+
+def caller() -> Principal:
+    """Who makes the call that is being answered."""
+    return _caller.get()
+
+
+@contextmanager
+def call(name: str, principal: Principal) -> Iterator[tuple[tuple[str, str], ...]]:
+    """A span around a call to another service; gives the metadata to send with it.
+
+    Args:
+        name: `package.Service/Method` or a short form of it.
+        principal: on whose behalf.
+    """
+    with telemetry.span(name, {"rpc.system": "grpc"}, kind=SpanKind.CLIENT):
+        yield (*principal.to_metadata(), *telemetry.inject().items())
+
+
+@asynccontextmanager
+async def channel(address: str) -> AsyncIterator[grpc.aio.Channel]:
+    """An insecure channel to `host:port`; it connects when first used and reconnects by itself."""
+    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as opened:
+        yield opened
+
+
+def fault_of(error: grpc.aio.AioRpcError) -> PassingFault | PermanentFault:
+    """What a failed call means to the caller; our servers put a code and a PHI-free sentence into the status."""
+    code, _, reason = (error.details() or "").partition(": ")
+    match error.code():
+        case (
+            grpc.StatusCode.UNAVAILABLE
+            | grpc.StatusCode.DEADLINE_EXCEEDED
+            | grpc.StatusCode.RESOURCE_EXHAUSTED
+            | grpc.StatusCode.ABORTED
+            | grpc.StatusCode.CANCELLED
+        ):
+            return PassingFault("peer-unavailable", f"a service did not answer ({error.code().name})")
+        case _ if reason and " " not in code:
+            return PermanentFault(code, reason)
+        case _:
+            return PermanentFault("peer-failed", f"a service could not answer ({error.code().name})")
+
+
+@asynccontextmanager
+async def serving(
+    host: str, port: int, *, log: Log, grace: float, add: Callable[[grpc.aio.Server], None]
+) -> AsyncIterator[grpc.aio.Server]:
+    """A server on `host:port` while the body runs; `add` puts the servicers in.
+
+    Raises:
+        PermanentFault: the port is taken.
+    """
+    server = grpc.aio.server(interceptors=[_Edge(log)], options=_OPTIONS)
+    add(server)
+    status = grpc_health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(status, server)
+    try:
+        server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError:
+        raise PermanentFault("port-taken", f"port {port} of {host} is taken") from None
+    await server.start()
+    await status.set("", health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield server
+    finally:
+        await status.enter_graceful_shutdown()
+        await server.stop(grace)
+
+
+class _Edge(grpc.aio.ServerInterceptor):
+    """Learns the caller, continues the trace, counts, and turns faults into statuses, for every call."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._seconds = metrics.get_meter("plexus").create_histogram(
+            "plexus_rpc_server_seconds", "s", "How long calls take, by method and outcome"
+        )
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        found = await continuation(handler_call_details)
+        method = str(handler_call_details.method).lstrip("/")
+        if found is None or method.startswith("grpc.health."):
+            return found
+        if found.response_streaming:
+            wrapped = self._streaming(method, found.stream_stream or found.unary_stream)
+            make: Any = (
+                grpc.stream_stream_rpc_method_handler
+                if found.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+        else:
+            wrapped = self._unary(method, found.stream_unary or found.unary_unary)
+            make = (
+                grpc.stream_unary_rpc_method_handler if found.request_streaming else grpc.unary_unary_rpc_method_handler
+            )
+        return make(wrapped, found.request_deserializer, found.response_serializer)
+
+    def _unary(self, method: str, inner: Any) -> Any:
+        async def answer(request: Any, context: Any) -> Any:
+            with self._around(method, context):
+                try:
+                    return await inner(request, context)
+                except (PassingFault, PermanentFault) as fault:
+                    await _abort(context, fault)
+
+        return answer
+
+    def _streaming(self, method: str, inner: Any) -> Any:
+        async def answer(request: Any, context: Any) -> AsyncIterator[Any]:
+            with self._around(method, context):
+                try:
+                    async for reply in inner(request, context):
+                        yield reply
+                except (PassingFault, PermanentFault) as fault:
+                    await _abort(context, fault)
+
+        return answer
+
+    @contextmanager
+    def _around(self, method: str, context: Any) -> Iterator[None]:
+        metadata = tuple(context.invocation_metadata() or ())
+        _caller.set(Principal.from_metadata(metadata))
+        parent = telemetry.extract({key: value for key, value in metadata if isinstance(value, str)})
+        started, outcome = time.perf_counter(), "ok"
+        try:
+            with telemetry.span(method, {"rpc.system": "grpc"}, kind=SpanKind.SERVER, parent=parent):
+                yield
+        except grpc.aio.AbortError:
+            outcome = "refused"
+            raise
+        except Exception as error:
+            outcome = "failed"
+            self._log.error("rpc.failed", error, method=method)
+            raise
+        finally:
+            self._seconds.record(time.perf_counter() - started, {"method": method, "outcome": outcome})
+
+
+async def _abort(context: Any, fault: PassingFault | PermanentFault) -> None:
+    status = grpc.StatusCode.UNAVAILABLE if isinstance(fault, PassingFault) else grpc.StatusCode.FAILED_PRECONDITION
+    if fault.code.startswith("no-such-"):
+        status = grpc.StatusCode.NOT_FOUND
+    await context.abort(status, f"{fault.code}: {fault.reason}")

@@ -1,0 +1,241 @@
+"""The facts that services say, as frozen values; `proto/…/events.proto` fixes their form on the wire.
+
+A fact carries references (UIDs, digests, locators): never pixels, never PHI. Its id travels as `Nats-Msg-Id`, its trace
+context as `traceparent`, its schema as `Plexus-Schema`: see `services.chassis.bus`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
+from typing import Any, ClassVar, Self
+
+from google.protobuf.message import DecodeError, Message
+
+from services.contracts import subjects
+from services.contracts.wire.events.v1 import events_pb2 as wire
+
+
+class UnreadableEventError(ValueError):
+    """The bytes are not the event that the subject promises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What every fact has: a subject, a schema, and a form in bytes."""
+
+    subject: ClassVar[str]
+    message: ClassVar[Callable[..., Message]]
+
+    @property
+    def schema(self) -> str:
+        """Full name of the protobuf message, such as `plexus.events.v1.SeriesSettled`."""
+        return str(type(self).message().DESCRIPTOR.full_name)
+
+    def to_bytes(self) -> bytes:
+        """The event on the wire."""
+        return _to_message(self).SerializeToString(deterministic=True)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """The event that `data` holds.
+
+        Raises:
+            UnreadableEventError: `data` is no such message.
+        """
+        message = cls.message()
+        try:
+            message.ParseFromString(data)
+        except DecodeError as error:
+            raise UnreadableEventError(f"not a {message.DESCRIPTOR.full_name}") from error
+        return cls(**{f.name: _from_value(getattr(message, f.name)) for f in fields(cls)})
+
+
+def _to_message(event: Event) -> Message:
+    return type(event).message(**{f.name: _to_value(getattr(event, f.name)) for f in fields(event)})
+
+
+def _to_value(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_to_message(item) for item in value]
+    return str(value) if isinstance(value, StrEnum) else value
+
+
+def _from_value(value: Any) -> Any:
+    if hasattr(value, "add"):  # a repeated field: only job results have one
+        return tuple(Result(**{f.name: getattr(item, f.name) for f in fields(Result)}) for item in value)
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceStored(Event):
+    """The instance is durable. Said by ingest."""
+
+    subject: ClassVar[str] = subjects.INSTANCE_STORED
+    message: ClassVar[Callable[..., Message]] = wire.InstanceStored
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSettled(Event):
+    """What carried the series has ended and nothing new came. Said by ingest."""
+
+    subject: ClassVar[str] = subjects.SERIES_SETTLED
+    message: ClassVar[Callable[..., Message]] = wire.SeriesSettled
+    study_instance_uid: str
+    series_instance_uid: str
+    revision: int
+    digest: str
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequested(Event):
+    """A model is to run on a settled series. Said by worklist."""
+
+    subject: ClassVar[str] = subjects.JOB_REQUESTED
+    message: ClassVar[Callable[..., Message]] = wire.JobRequested
+    job_id: str
+    study_instance_uid: str
+    series_instance_uid: str
+    revision: int
+    series_digest: str
+    model: str
+    model_version: str
+    supersedes: str = ""
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JobReleased(Event):
+    """The de-identified input lies in the work store. Said by anonymise, across the airlock."""
+
+    subject: ClassVar[str] = subjects.JOB_RELEASED
+    message: ClassVar[Callable[..., Message]] = wire.JobReleased
+    job_id: str
+    model: str
+    model_version: str
+    input: str
+    instances: int
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JobInferred(Event):
+    """The model's result lies in the work store. Said by inference."""
+
+    subject: ClassVar[str] = subjects.JOB_INFERRED
+    message: ClassVar[Callable[..., Message]] = wire.JobInferred
+    job_id: str
+    model: str
+    model_version: str
+    result: str
+    digest: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Event):
+    """One DICOM instance that a job made; part of `JobCompleted`, never said alone."""
+
+    subject: ClassVar[str] = ""
+    message: ClassVar[Callable[..., Message]] = wire.Result
+    kind: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobCompleted(Event):
+    """Every result of the job is durable in the archive. Said by encode."""
+
+    subject: ClassVar[str] = subjects.JOB_COMPLETED
+    message: ClassVar[Callable[..., Message]] = wire.JobCompleted
+    job_id: str
+    results: tuple[Result, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailed(Event):
+    """The job cannot go on, and why. Said by whoever found it."""
+
+    subject: ClassVar[str] = subjects.JOB_FAILED
+    message: ClassVar[Callable[..., Message]] = wire.JobFailed
+    job_id: str
+    step: str
+    reason_code: str
+    reason: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JobCancelled(Event):
+    """A person stopped the job. Said by worklist."""
+
+    subject: ClassVar[str] = subjects.JOB_CANCELLED
+    message: ClassVar[Callable[..., Message]] = wire.JobCancelled
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgressed(Event):
+    """How far a step is. Plain NATS: it may be lost."""
+
+    subject: ClassVar[str] = subjects.JOB_PROGRESSED
+    message: ClassVar[Callable[..., Message]] = wire.JobProgressed
+    job_id: str
+    step: str
+    done: int
+    total: int
+
+
+class Action(StrEnum):
+    """What an audit record tells of."""
+
+    STORE = "store"
+    QUERY = "query"
+    RETRIEVE = "retrieve"
+    DEIDENTIFY = "deidentify"
+    REIDENTIFY = "reidentify"
+    JOB = "job"
+    AUDIT_READ = "audit-read"
+
+
+class Outcome(StrEnum):
+    """How it ended."""
+
+    SUCCESS = "success"
+    REFUSED = "refused"
+    FAILURE = "failure"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecorded(Event):
+    """One access: who, what, when, outcome. Said by every service; `detail` is a fixed word, never a value."""
+
+    subject: ClassVar[str] = subjects.AUDIT_RECORDED
+    message: ClassVar[Callable[..., Message]] = wire.AuditRecorded
+    record_id: str
+    at: str
+    service: str
+    action: str
+    outcome: str
+    reason_code: str = ""
+    caller: str = ""
+    institution: str = ""
+    proved_by: str = ""
+    source: str = ""
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
+    job_id: str = ""
+    instances: int = 0
+    trace_id: str = ""
+    detail: str = ""

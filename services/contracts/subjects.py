@@ -1,0 +1,36 @@
+"""NATS subjects and the streams that keep them. The zone of a subject is the zone of its stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+INSTANCE_STORED = "plexus.instance.stored"
+SERIES_SETTLED = "plexus.series.settled"
+JOB_REQUESTED = "plexus.job.requested"
+JOB_RELEASED = "plexus.job.released"
+JOB_INFERRED = "plexus.job.inferred"
+JOB_COMPLETED = "plexus.job.completed"
+JOB_FAILED = "plexus.job.failed"
+JOB_CANCELLED = "plexus.job.cancelled"
+JOB_PROGRESSED = "plexus.job.progressed"  # in no stream: it may be lost
+AUDIT_RECORDED = "plexus.audit.recorded"
+DEAD = "plexus.dead"  # plexus.dead.<consumer>: what could not be handled, kept for replay
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A JetStream stream: its name and the subjects that it keeps."""
+
+    name: str
+    subjects: tuple[str, ...]
+    max_age_seconds: int
+
+
+_WEEK = 7 * 24 * 3600
+
+HOSPITAL = Stream("HOSPITAL", (INSTANCE_STORED, SERIES_SETTLED, JOB_REQUESTED, JOB_COMPLETED, JOB_CANCELLED), _WEEK)
+COMPUTE = Stream("COMPUTE", (JOB_RELEASED, JOB_INFERRED, JOB_FAILED), _WEEK)
+AUDIT = Stream("AUDIT", (AUDIT_RECORDED,), _WEEK)
+DEAD_LETTERS = Stream("DEAD", (f"{DEAD}.>",), 4 * _WEEK)
+
+STREAMS = (HOSPITAL, COMPUTE, AUDIT, DEAD_LETTERS)

@@ -1,0 +1,27 @@
+"""Names of the spans and attributes that we write. Telemetry is a contract: `tests/telemetry` asserts it.
+
+No attribute here can hold PHI: job ids, digests, counts, model names and reason codes only.
+"""
+
+JOB_ID = "plexus.job.id"
+MODEL = "plexus.model.name"
+MODEL_VERSION = "plexus.model.version"
+INSTANCES = "plexus.instances"
+BYTES = "plexus.bytes"
+OUTCOME = "plexus.outcome"
+REASON_CODE = "plexus.reason_code"
+DELIVERY_ID = "plexus.delivery.id"
+REVISION = "plexus.series.revision"
+STEP = "plexus.job.step"
+
+SPAN_ASSOCIATION = "dimse association"
+SPAN_C_STORE = "dimse C-STORE"
+SPAN_STORE = "ingest store"
+SPAN_SETTLE = "ingest settle"
+SPAN_SELECT = "worklist select"
+SPAN_DEIDENTIFY = "anonymise deidentify"
+SPAN_ASSEMBLE = "inference assemble"
+SPAN_INFER = "inference infer"
+SPAN_KEEP_RESULT = "inference keep result"
+SPAN_SEG = "encode SEG"
+SPAN_SR = "encode SR"
