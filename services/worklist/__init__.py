@@ -1,0 +1,8 @@
+"""Which model runs on what, and how each job stands.
+
+Owns: jobs and their states (schema `worklist`); the selection rules of the model cards, compiled.
+Hears: `series.settled`, `job.released`, `job.inferred`, `job.completed`, `job.failed`, `job.cancelled`; overhears
+`job.progressed`.
+Says: `job.requested`, `job.cancelled`, `audit.recorded`.
+Never: sees pixels, runs a model, or lets an event move a job that has ended back to work.
+"""

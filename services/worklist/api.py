@@ -1,0 +1,197 @@
+"""The worklist by HTTP: jobs, their changes as server-sent events, and the models that may run."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
+
+from services.chassis import http
+from services.chassis.principal import Principal
+from services.contracts.card import ModelCard
+from services.worklist import handlers
+from services.worklist.errors import NoSuchJobError
+from services.worklist.model import CHANGES_IN_FLIGHT, Job, JobQuery, JobState
+from services.worklist.ports import Changes, Jobs
+
+Uid = Annotated[str, Query(pattern=r"^[0-9.]{1,64}$")]
+JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
+Caller = Annotated[Principal, Depends(http.caller)]
+
+_PRESENT = 500
+"""How many jobs a new stream of events starts with, the newest."""
+
+
+class ResultView(BaseModel):
+    """A DICOM instance that a job made."""
+
+    kind: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+
+
+class JobView(BaseModel):
+    """A job as the outside sees it."""
+
+    id: str
+    model: str
+    model_version: str
+    state: JobState
+    step: str
+    done: int
+    total: int
+    reason_code: str
+    reason: str
+    study_instance_uid: str
+    series_instance_uid: str
+    revision: int
+    supersedes: str
+    attempt: int
+    trace_id: str
+    requested_at: datetime
+    released_at: datetime | None
+    inferred_at: datetime | None
+    finished_at: datetime | None
+    results: list[ResultView]
+
+    @classmethod
+    def of(cls, job: Job) -> JobView:
+        """The view of a job."""
+        return cls.model_validate(asdict(job))
+
+
+class JobList(BaseModel):
+    """Jobs, newest first."""
+
+    jobs: list[JobView]
+
+
+class LabelView(BaseModel):
+    """A segment that a model marks."""
+
+    value: int
+    name: str
+    colour: tuple[int, int, int]
+
+
+class ModelView(BaseModel):
+    """What a model's card says to everybody."""
+
+    name: str
+    version: str
+    title: str
+    author: str
+    licence: str
+    intended_use: str
+    task: str
+    selection: str
+    labels: list[LabelView]
+    measurements: list[str]
+
+    @classmethod
+    def of(cls, card: ModelCard) -> ModelView:
+        """The view of a card."""
+        names = {name: getattr(card, name) for name in cls.model_fields if name not in {"labels", "measurements"}}
+        labels = [LabelView(value=label.value, name=label.name, colour=label.colour) for label in card.labels]
+        return cls(**names, labels=labels, measurements=[measurement.name for measurement in card.measurements])
+
+
+class ModelList(BaseModel):
+    """Models, by name."""
+
+    models: list[ModelView]
+
+
+def router(*, jobs: Jobs, changes: Changes, cards: Sequence[ModelCard]) -> APIRouter:
+    """The routes."""
+    routes = APIRouter()
+    models = ModelList(models=[ModelView.of(card) for card in cards])
+
+    @routes.get("/models")
+    async def list_models() -> ModelList:
+        """The models that may run, with their rules."""
+        return models
+
+    @routes.get("/jobs")
+    async def list_jobs(
+        *,
+        response: Response,
+        study: Uid = "",
+        series: Uid = "",
+        state: JobState | None = None,
+        model: Annotated[str, Query(max_length=64)] = "",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+        before: Annotated[int, Query(ge=0, lt=2**63)] = 0,
+    ) -> JobList:
+        """Jobs, newest first. Where there are more, a `Link` header with `rel="next"` leads to them."""
+        query = JobQuery(study, series, model, state, before=before, limit=limit)
+        found = await jobs.find(query)
+        if len(found) == limit:
+            asked = {"study": study, "series": series, "state": state, "model": model, "limit": limit}
+            again = urlencode({name: value for name, value in asked.items() if value} | {"before": found[-1].position})
+            response.headers["Link"] = f'<?{again}>; rel="next"'
+        return JobList(jobs=[JobView.of(job) for job in found])
+
+    @routes.get("/jobs/events", response_class=StreamingResponse)
+    async def job_events(
+        study: Uid = "",
+        job: Annotated[str, Query(pattern=r"^[0-9a-f]{32}$")] = "",
+        last_event_id: Annotated[int, Header(ge=0, lt=2**63)] = 0,
+    ) -> StreamingResponse:
+        """Server-sent events: the jobs as they are, then each as it changes. An event's data is the whole job."""
+        query = JobQuery(study, job_id=job, since=max(last_event_id - CHANGES_IN_FLIGHT, 0), limit=_PRESENT)
+        return StreamingResponse(
+            _events(query, jobs, changes),
+            media_type="text/event-stream",
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    @routes.get("/jobs/{job_id}")
+    async def get_job(job_id: JobId) -> JobView:
+        """A job."""
+        found = await jobs.get(job_id)
+        if found is None:
+            raise NoSuchJobError
+        return JobView.of(found)
+
+    @routes.post("/jobs/{job_id}/retry")
+    async def retry_job(job_id: JobId, principal: Caller) -> JobView:
+        """A failed job goes again."""
+        return JobView.of(await handlers.retry(job_id, principal=principal, jobs=jobs))
+
+    @routes.post("/jobs/{job_id}/cancel")
+    async def cancel_job(job_id: JobId, principal: Caller) -> JobView:
+        """A job that has not ended is stopped."""
+        return JobView.of(await handlers.cancel(job_id, principal=principal, jobs=jobs))
+
+    return routes
+
+
+async def _events(query: JobQuery, jobs: Jobs, changes: Changes) -> AsyncIterator[str]:
+    """The stream's text. It watches before it looks, so that no change falls between; what came twice is sent once."""
+    sent: dict[str, int] = {}
+    async with changes.watch() as batches:
+        yield "retry: 2000\n\n"
+        present = await jobs.find(query)
+        for job in sorted(present, key=lambda job: job.change):
+            sent[job.id] = job.change
+            yield _event(job)
+        async for batch in batches:
+            if not batch:
+                yield ": nothing new\n\n"
+            for job in batch:
+                if query.matches(job) and job.change > sent.get(job.id, 0):
+                    sent[job.id] = job.change
+                    yield _event(job)
+
+
+def _event(job: Job) -> str:
+    return f"event: job\nid: {job.change}\ndata: {JobView.of(job).model_dump_json()}\n\n"

@@ -1,0 +1,80 @@
+"""What the worklist refuses or cannot do.
+
+PassingFault
+└── DatabaseUnavailableError
+PermanentFault
+├── ModelsError               at the start: a card or a rule cannot be used
+├── UnreadableFactError       a message is not the event that its subject promises
+├── UnreadableSeriesError     the archive's answer is no DICOM JSON object
+├── NoSuchJobError            404
+└── JobConflictError          409: what is asked does not fit the job's state
+
+RuleFailedError is no fault: the rule does not select, and the log says which model's.
+"""
+
+from __future__ import annotations
+
+from services.chassis.faults import Fault, PassingFault, PermanentFault
+
+
+class DatabaseUnavailableError(PassingFault):
+    """PostgreSQL does not answer now."""
+
+    def __init__(self) -> None:
+        super().__init__("database-unavailable", "the worklist's database does not answer")
+
+
+class ModelsError(PermanentFault):
+    """A model package cannot be used; the service does not start with it."""
+
+    def __init__(self, model: str, reason: str) -> None:
+        super().__init__("model-unusable", f"model {model}: {reason}")
+
+
+class UnreadableFactError(PermanentFault):
+    """The bytes are not the event that the subject promises."""
+
+    def __init__(self) -> None:
+        super().__init__("unreadable-event", "a message is not the event that its subject promises")
+
+
+class UnreadableSeriesError(PermanentFault):
+    """The archive's description of a series cannot be read."""
+
+    def __init__(self) -> None:
+        super().__init__("unreadable-series", "the archive's description of a series is no DICOM JSON object")
+
+
+class NoSuchJobError(PermanentFault):
+    """There is no job of this id."""
+
+    def __init__(self) -> None:
+        super().__init__("no-such-job", "there is no job of this id")
+
+
+class JobConflictError(PermanentFault):
+    """The job's state does not allow what is asked."""
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(code, reason)
+
+
+class RuleFailedError(Exception):
+    """A selection rule could not be evaluated on a series. Holds the kind of error alone: its text quotes values."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+
+def http_status(fault: Fault) -> int:
+    """The HTTP status of a fault."""
+    match fault:
+        case NoSuchJobError():
+            return 404
+        case JobConflictError():
+            return 409
+        case PassingFault():
+            return 503
+        case _:
+            return 400

@@ -1,0 +1,172 @@
+"""What the worklist does when a series settles, when it hears of a job, and when a person asks.
+
+Every one is idempotent: the decision is made on the jobs as they are kept, in the transaction that keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from services.chassis import telemetry
+from services.chassis.principal import Principal
+from services.contracts import telemetry as names
+from services.contracts.card import ModelCard
+from services.contracts.events import (
+    Action,
+    AuditRecorded,
+    Event,
+    JobCancelled,
+    JobRequested,
+    Outcome,
+    SeriesSettled,
+)
+from services.worklist import model
+from services.worklist.errors import NoSuchJobError, RuleFailedError
+from services.worklist.model import Job, JobFact
+from services.worklist.ports import Attributes, Candidate, Decision, Jobs, Journal, SeriesArchive
+
+_SELF = Principal.service("worklist")
+
+
+async def select(
+    settled: SeriesSettled,
+    *,
+    candidates: Sequence[Candidate],
+    archive: SeriesArchive,
+    jobs: Jobs,
+    journal: Journal,
+) -> None:
+    """A series has settled: request a job of each model whose rule selects it."""
+    with telemetry.span(
+        names.SPAN_SELECT, {names.REVISION: settled.revision, names.INSTANCES: settled.instances}
+    ) as span:
+        attributes = await archive.describe(settled.study_instance_uid, settled.series_instance_uid)
+        cards = _selected(candidates, attributes, settled.instances, journal)
+        at, trace_id = _now(), telemetry.trace_id()
+
+        def decide(of_series: Sequence[Job]) -> Decision:
+            ruling = model.rule(settled, cards, of_series, at=at, trace_id=trace_id, new_id=lambda: uuid4().hex)
+            facts = [fact for job in ruling.superseded for fact in _cancelled_facts(job, _SELF, "superseded")]
+            facts += [fact for job in ruling.requested for fact in _requested_facts(job, _SELF, "requested")]
+            return Decision((*ruling.superseded, *ruling.requested), tuple(facts))
+
+        decision = await jobs.decide_on_series(settled.study_instance_uid, settled.series_instance_uid, decide)
+        requested = [job for job in decision.jobs if not job.state.ended]
+        span.set_attribute(names.MODEL, ",".join(job.model for job in requested))
+    journal.info(
+        "series.ruled",
+        revision=settled.revision,
+        instances=settled.instances,
+        selected=[card.name for card in cards],
+        jobs=[job.id for job in requested],
+        superseded=[job.id for job in decision.jobs if job.state.ended],
+    )
+
+
+def _selected(
+    candidates: Sequence[Candidate], attributes: Attributes, instances: int, journal: Journal
+) -> list[ModelCard]:
+    cards = []
+    for candidate in candidates:
+        try:
+            if candidate.rule.selects(attributes, instances):
+                cards.append(candidate.card)
+        except RuleFailedError as error:
+            journal.warning("rule.failed", model=candidate.card.name, error=error.kind)
+    return cards
+
+
+async def hear(fact: JobFact, *, jobs: Jobs, journal: Journal) -> None:
+    """A job moved: keep where it is now."""
+    at = _now()
+
+    def decide(job: Job) -> Decision:
+        after = model.hear(job, fact, at)
+        return Decision() if after is job else Decision((after,))
+
+    decision = await jobs.decide_on_job(fact.job_id, decide)
+    if decision is None:
+        journal.warning("job.unknown", job_id=fact.job_id, subject=fact.subject)
+
+
+async def retry(job_id: str, *, principal: Principal, jobs: Jobs) -> Job:
+    """A person asks for a failed job once more.
+
+    Raises:
+        NoSuchJobError: there is none of this id.
+        JobConflictError: it has not failed, or a newer revision has a job.
+    """
+    asked = await jobs.get(job_id)
+    if asked is None:
+        raise NoSuchJobError
+
+    def decide(of_series: Sequence[Job]) -> Decision:
+        job = next(job for job in of_series if job.id == job_id)  # jobs are never deleted
+        after = model.retried(job, of_series)
+        return Decision((after,), _requested_facts(after, principal, "retried"))
+
+    decision = await jobs.decide_on_series(asked.study_instance_uid, asked.series_instance_uid, decide)
+    return decision.jobs[0]
+
+
+async def cancel(job_id: str, *, principal: Principal, jobs: Jobs) -> Job:
+    """A person stops a job.
+
+    Raises:
+        NoSuchJobError: there is none of this id.
+        JobConflictError: it has ended.
+    """
+    at = _now()
+
+    def decide(job: Job) -> Decision:
+        after = model.cancelled(job, "cancelled", "the job was cancelled", at)
+        return Decision((after,), _cancelled_facts(after, principal, "cancelled"))
+
+    decision = await jobs.decide_on_job(job_id, decide)
+    if decision is None:
+        raise NoSuchJobError
+    return decision.jobs[0]
+
+
+def _requested_facts(job: Job, principal: Principal, detail: str) -> tuple[tuple[Event, str | None], ...]:
+    requested = JobRequested(
+        job_id=job.id,
+        study_instance_uid=job.study_instance_uid,
+        series_instance_uid=job.series_instance_uid,
+        revision=job.revision,
+        series_digest=job.series_digest,
+        model=job.model,
+        model_version=job.model_version,
+        supersedes=job.supersedes,
+        attempt=job.attempt,
+    )
+    return ((requested, f"{job.id}.{job.attempt}.requested"), (_audit(job, principal, detail), None))
+
+
+def _cancelled_facts(job: Job, principal: Principal, detail: str) -> tuple[tuple[Event, str | None], ...]:
+    return ((JobCancelled(job_id=job.id), f"{job.id}.cancelled"), (_audit(job, principal, detail), None))
+
+
+def _audit(job: Job, principal: Principal, detail: str) -> AuditRecorded:
+    return AuditRecorded(
+        record_id=uuid4().hex,
+        at=_now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        service="worklist",
+        action=Action.JOB,
+        outcome=Outcome.SUCCESS,
+        caller=principal.subject,
+        institution=principal.institution,
+        proved_by=principal.proved_by,
+        source=principal.source,
+        study_instance_uid=job.study_instance_uid,
+        series_instance_uid=job.series_instance_uid,
+        job_id=job.id,
+        trace_id=telemetry.trace_id(),
+        detail=detail,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

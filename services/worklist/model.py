@@ -1,0 +1,302 @@
+"""Jobs and their states: frozen values and pure rules.
+
+requested ─▶ released ─▶ inferred ─▶ completed
+    └───────────┴───────────┴──────▶ failed ──retry──▶ requested (attempt + 1)
+    └───────────┴───────────┴──────▶ cancelled
+
+Facts come from two streams and more than one process, so they may come late, twice or out of order. A step never goes
+back; what has ended stays ended, with one exception: results that are durable complete a job that was given up for
+failed, because they are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import assert_never
+
+from services.contracts.card import ModelCard
+from services.contracts.events import (
+    JobCancelled,
+    JobCompleted,
+    JobFailed,
+    JobInferred,
+    JobProgressed,
+    JobReleased,
+    Result,
+    SeriesSettled,
+)
+from services.worklist.errors import JobConflictError
+
+JobFact = JobReleased | JobInferred | JobCompleted | JobFailed | JobCancelled | JobProgressed
+"""What the worklist hears of a job."""
+
+CHANGES_IN_FLIGHT = 100
+"""Changes are numbered before they are committed: a lower number may appear after a higher one. Who wants what came
+after a number asks for this many more, and hears some twice."""
+
+
+class JobState(StrEnum):
+    """Where a job is."""
+
+    REQUESTED = "requested"
+    RELEASED = "released"
+    INFERRED = "inferred"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is to be done."""
+        return self in {JobState.COMPLETED, JobState.FAILED, JobState.CANCELLED}
+
+
+class Step(StrEnum):
+    """The work of a job, in its order."""
+
+    DEIDENTIFY = "deidentify"
+    ASSEMBLE = "assemble"
+    INFER = "infer"
+    ENCODE = "encode"
+    STORE = "store"
+
+
+_ORDER = {step: place for place, step in enumerate(Step)}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of one model version on one revision of a series.
+
+    Attributes:
+        step: what is being done or waited for; of a failed job, what failed.
+        done: how much of the step is done, out of `total`; 0 of 0 when nobody has said.
+        supersedes: the job whose result this one replaces, or empty.
+        attempt: 1, and 1 more for each retry.
+        trace_id: of the first attempt.
+        finished_at: when it completed, failed or was cancelled.
+        change: grows with every change of any job; 0 before the job is kept.
+        position: grows with every new job; 0 before the job is kept.
+    """
+
+    id: str
+    model: str
+    model_version: str
+    study_instance_uid: str
+    series_instance_uid: str
+    revision: int
+    series_digest: str
+    requested_at: datetime
+    state: JobState = JobState.REQUESTED
+    step: str = Step.DEIDENTIFY
+    done: int = 0
+    total: int = 0
+    reason_code: str = ""
+    reason: str = ""
+    supersedes: str = ""
+    attempt: int = 1
+    trace_id: str = ""
+    released_at: datetime | None = None
+    inferred_at: datetime | None = None
+    finished_at: datetime | None = None
+    results: tuple[Result, ...] = ()
+    change: int = 0
+    position: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs; an empty field means any.
+
+    Attributes:
+        before: only jobs of a smaller position, for the next page; 0 for the first.
+        since: only jobs that changed after this change.
+    """
+
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    model: str = ""
+    state: JobState | None = None
+    job_id: str = ""
+    before: int = 0
+    since: int = 0
+    limit: int = 100
+
+    def matches(self, job: Job) -> bool:
+        """Whether a job is of those asked for, paging aside."""
+        return (
+            self.study_instance_uid in ("", job.study_instance_uid)
+            and self.series_instance_uid in ("", job.series_instance_uid)
+            and self.model in ("", job.model)
+            and self.state in (None, job.state)
+            and self.job_id in ("", job.id)
+        )
+
+
+def hear(job: Job, fact: JobFact, at: datetime) -> Job:
+    """The job after a fact was heard at a time; the same object if that changes nothing."""
+    match fact:
+        case JobReleased():
+            return _reach(job, JobState.RELEASED, fact.attempt, at)
+        case JobInferred():
+            return _reach(job, JobState.INFERRED, fact.attempt, at)
+        case JobCompleted():
+            return _complete(job, fact, at)
+        case JobFailed():
+            if job.state.ended or fact.attempt != job.attempt:
+                return job
+            return _failed(job, fact, at)
+        case JobCancelled():
+            return job if job.state.ended else cancelled(job, "cancelled", "the job was cancelled", at)
+        case JobProgressed():
+            return _progress(job, fact)
+        case _:
+            assert_never(fact)
+
+
+def _reach(job: Job, state: JobState, attempt: int, at: datetime) -> Job:
+    """Released or inferred: unless the job is there already, and unless it is news of an earlier attempt."""
+    if attempt != job.attempt or job.state in {JobState.FAILED, JobState.CANCELLED}:
+        return job
+    # Heard late, it was still said before what followed from it: no later than that.
+    if state is JobState.RELEASED:
+        at = min(moment for moment in (at, job.inferred_at, job.finished_at) if moment)
+        job = job if job.released_at else replace(job, released_at=at)
+        due, earlier = Step.ASSEMBLE, {JobState.REQUESTED}
+    else:
+        at = min(moment for moment in (at, job.finished_at) if moment)
+        job = job if job.inferred_at else replace(job, inferred_at=at)
+        due, earlier = Step.ENCODE, {JobState.REQUESTED, JobState.RELEASED}
+    if job.state not in earlier:
+        return job
+    if _ORDER[Step(job.step)] < _ORDER[due]:  # progress may have been quicker than the fact
+        job = replace(job, step=due, done=0, total=0)
+    return replace(job, state=state)
+
+
+def _complete(job: Job, fact: JobCompleted, at: datetime) -> Job:
+    if job.state is JobState.COMPLETED:
+        return job
+    if job.state is JobState.CANCELLED:  # too late to stop it: what it made is in the archive, so the job names it
+        return job if job.results else replace(job, results=fact.results)
+    return replace(
+        job,
+        state=JobState.COMPLETED,
+        step=Step.STORE,
+        done=len(fact.results),
+        total=len(fact.results),
+        reason_code="",
+        reason="",
+        finished_at=at,
+        results=fact.results,
+    )
+
+
+def _failed(job: Job, fact: JobFailed, at: datetime) -> Job:
+    if fact.step != job.step:
+        job = replace(job, step=fact.step, done=0, total=0)
+    return replace(job, state=JobState.FAILED, reason_code=fact.reason_code, reason=fact.reason, finished_at=at)
+
+
+def _progress(job: Job, fact: JobProgressed) -> Job:
+    if job.state.ended or fact.step not in _ORDER:
+        return job
+    if (_ORDER[Step(fact.step)], fact.done, fact.total) <= (_ORDER[Step(job.step)], job.done, job.total):
+        return job
+    return replace(job, step=fact.step, done=fact.done, total=fact.total)
+
+
+def cancelled(job: Job, code: str, reason: str, at: datetime) -> Job:
+    """The job, stopped.
+
+    Raises:
+        JobConflictError: it has ended.
+    """
+    if job.state.ended:
+        raise JobConflictError("job-ended", f"the job is {job.state}: it cannot be cancelled")
+    return replace(job, state=JobState.CANCELLED, reason_code=code, reason=reason, finished_at=at)
+
+
+def retried(job: Job, of_series: Iterable[Job]) -> Job:
+    """The failed job, requested once more. `of_series`: every job of its series.
+
+    Raises:
+        JobConflictError: it has not failed, or a newer revision has a job.
+    """
+    if job.state is not JobState.FAILED:
+        raise JobConflictError("job-not-failed", f"the job is {job.state}: only a failed job can be retried")
+    if any(other.model == job.model and other.revision > job.revision for other in of_series):
+        raise JobConflictError("job-superseded", "a newer revision of the series has a job of this model")
+    return replace(
+        job,
+        state=JobState.REQUESTED,
+        step=Step.DEIDENTIFY,
+        done=0,
+        total=0,
+        reason_code="",
+        reason="",
+        attempt=job.attempt + 1,
+        released_at=None,
+        inferred_at=None,
+        finished_at=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a settled series brings: new jobs, and unfinished ones of older revisions that are stopped."""
+
+    requested: tuple[Job, ...] = ()
+    superseded: tuple[Job, ...] = ()
+
+
+def rule(
+    settled: SeriesSettled,
+    cards: Iterable[ModelCard],
+    of_series: Sequence[Job],
+    *,
+    at: datetime,
+    trace_id: str,
+    new_id: Callable[[], str],
+) -> Ruling:
+    """One job for each model that selects the series, unless it is there or a newer revision is.
+
+    Args:
+        cards: of the models that select it.
+        of_series: every job of the series, oldest first.
+    """
+    requested: list[Job] = []
+    superseded: list[Job] = []
+    for card in cards:
+        jobs = [job for job in of_series if job.model == card.name]
+        if any(
+            job.revision > settled.revision
+            or (job.series_digest == settled.digest and job.model_version == card.version)
+            for job in jobs
+        ):
+            continue
+        unfinished = [job for job in jobs if not job.state.ended]
+        completed = [job for job in jobs if job.state is JobState.COMPLETED]
+        superseded += [
+            cancelled(job, "superseded", "newer instances of the series made a new job", at) for job in unfinished
+        ]
+        # A result that is there comes before one that may still come.
+        replaced = (completed or unfinished)[-1:]
+        requested.append(
+            Job(
+                id=new_id(),
+                model=card.name,
+                model_version=card.version,
+                study_instance_uid=settled.study_instance_uid,
+                series_instance_uid=settled.series_instance_uid,
+                revision=settled.revision,
+                series_digest=settled.digest,
+                requested_at=at,
+                supersedes=replaced[0].id if replaced else "",
+                trace_id=trace_id,
+            )
+        )
+    return Ruling(tuple(requested), tuple(superseded))

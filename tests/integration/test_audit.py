@@ -1,0 +1,158 @@
+"""The audit service as a process: hears from NATS, keeps in PostgreSQL, answers by HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from services.chassis.bus import Bus, connected
+from services.chassis.health import Health
+from services.chassis.log import Log
+from services.contracts import subjects
+from services.contracts.events import AuditRecorded
+from tests.conftest import free_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def recorded(number: int) -> AuditRecorded:
+    return AuditRecorded(
+        f"{number:032x}",
+        "2026-11-21T12:00:00Z",
+        "archive",
+        "retrieve",
+        "success",
+        caller="local",
+        study_instance_uid=f"1.2.{number % 10}",
+        detail="frames",
+    )
+
+
+@pytest.fixture
+def own_nats_url(tmp_path: Path) -> Any:
+    """A NATS server of this test's own: its stream holds nothing else."""
+    port = free_port()
+    process = subprocess.Popen(
+        [Path(sys.prefix) / "bin" / "nats-server", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", tmp_path / "nats"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield f"nats://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(20)
+
+
+@dataclass
+class Service:
+    """The audit service, its address, and the bus that it hears."""
+
+    environment: dict[str, str]
+    bus: Bus
+    http: httpx.AsyncClient
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self.log.open("ab") as output:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "services.audit", cwd=ROOT, env=self.environment, stdout=output, stderr=output
+            )
+        while True:
+            assert self.process.returncode is None, self.log.read_text()
+            try:
+                if (await self.http.get("/readyz")).status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+            await asyncio.sleep(0.05)
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        assert self.process is not None
+        self.process.send_signal(number)
+        return await self.process.wait()
+
+    async def verified(self, records: int) -> dict[str, Any]:
+        """The verdict, once the log has as many records, the verifications themselves aside."""
+        asked = 0
+        while True:
+            verdict = dict((await self.http.get("/audit/verify")).json())
+            if verdict["records"] - asked >= records:
+                assert verdict["records"] - asked == records
+                return verdict
+            asked += 1
+            await asyncio.sleep(0.05)
+
+
+@pytest_asyncio.fixture
+async def service(own_nats_url: str, database_url: str, tmp_path: Path) -> AsyncIterator[Service]:
+    port = free_port()
+    environment = {
+        **os.environ,
+        "PLEXUS_AUDIT_DATABASE_URL": database_url,
+        "PLEXUS_AUDIT_NATS_URL": own_nats_url,
+        "PLEXUS_AUDIT_HTTP_PORT": str(port),
+    }
+    async with AsyncExitStack() as parts:
+        bus = await parts.enter_async_context(
+            connected(
+                own_nats_url,
+                service="test",
+                log=Log("test"),
+                health=Health(),
+                ack_wait_seconds=10,
+                dead_subject=subjects.DEAD,
+            )
+        )
+        await bus.ensure(subjects.STREAMS)
+        http = await parts.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60))
+        running = Service(environment, bus, http, tmp_path / "audit.log")
+        await running.start()
+        yield running
+        assert await running.stop() == 0, running.log.read_text()
+
+
+async def test_what_services_record_is_kept_once_and_can_be_read_and_verified(service: Service) -> None:
+    for _ in range(2):  # each is said twice, under ids of their own: as by two relays
+        await asyncio.gather(*(service.bus.say(recorded(number)) for number in range(50)))
+    verdict = await service.verified(50)
+    assert (verdict["intact"], verdict["broken"], verdict["guarded"]) == (True, None, True)
+    page = (await service.http.get("/audit", params={"study": "1.2.7", "action": "retrieve"})).json()
+    assert sorted(record["record_id"] for record in page["records"]) == [f"{n:032x}" for n in (7, 17, 27, 37, 47)]
+    assert page["next"] is None
+    (reading, *_) = (await service.http.get("/audit", params={"action": "audit-read"})).json()["records"]
+    assert (reading["caller"], reading["study_instance_uid"], reading["instances"]) == ("local", "1.2.7", 5)
+
+
+async def test_a_kill_in_the_middle_loses_nothing_and_doubles_nothing(service: Service) -> None:
+    await asyncio.gather(*(service.bus.say(recorded(number)) for number in range(1000)))
+    assert await service.stop(signal.SIGKILL) == -signal.SIGKILL
+    await service.start()
+    verdict = await service.verified(1000)
+    assert verdict["intact"]
+
+
+async def test_what_is_no_record_is_kept_aside_and_the_rest_goes_on(service: Service) -> None:
+    await service.bus.publish(subjects.AUDIT_RECORDED, b"\xff\xff", {"Nats-Msg-Id": "x"})
+    await service.bus.say(recorded(1))
+    await service.verified(1)
+    assert '"unreadable-event"' in service.log.read_text()
+
+
+async def test_no_log_line_holds_what_was_asked(service: Service) -> None:
+    reply = await service.http.get("/audit", params={"study": "Doe^Jane"})
+    assert reply.status_code == 400
+    await service.http.get("/audit", params={"caller": "Doe^Jane"})
+    assert "Doe" not in reply.text
+    assert "Doe" not in service.log.read_text()

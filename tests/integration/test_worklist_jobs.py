@@ -1,0 +1,183 @@
+"""Jobs in PostgreSQL, and the fake that unit tests use, keep the same promises."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from services.chassis import database
+from services.chassis.health import Health
+from services.chassis.log import Log
+from services.chassis.outbox import Outbox
+from services.contracts.events import JobCancelled, Result
+from services.worklist import handlers
+from services.worklist.adapters.postgres import PostgresJobs
+from services.worklist.errors import JobConflictError
+from services.worklist.model import Job, JobQuery, JobState
+from services.worklist.ports import Candidate, Decision, Jobs
+from tests.unit.worklist.samples import (
+    SERIES,
+    STUDY,
+    FixedRule,
+    MemoryArchive,
+    MemoryJobs,
+    MemoryJournal,
+    card,
+    job,
+    later,
+    settled,
+)
+
+
+class SilentOutbox(Outbox):
+    """An outbox whose relay never runs: what it holds is counted."""
+
+    def __init__(self, pool: Any) -> None:
+        super().__init__(pool, None, Log("test"))  # type: ignore[arg-type]  # there is nobody to say it to
+
+
+@pytest_asyncio.fixture(params=["memory", "postgres"])
+async def jobs(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Jobs]:
+    if request.param == "memory":
+        yield MemoryJobs()
+        return
+    async with AsyncExitStack() as parts:
+        yield await postgres(database_url, parts)
+
+
+async def postgres(url: str, parts: AsyncExitStack) -> PostgresJobs:
+    await database.migrate(url, package="services.worklist", schema="worklist")
+    pool = await parts.enter_async_context(database.connected(url, schema="worklist", size=8, health=Health()))
+    return PostgresJobs(pool, SilentOutbox(pool))
+
+
+async def keep(jobs: Jobs, *new: Job) -> Sequence[Job]:
+    return (await jobs.decide_on_series(STUDY, SERIES, lambda _: Decision(new))).jobs
+
+
+FULL = job(
+    id="b" * 32,
+    state=JobState.COMPLETED,
+    step="store",
+    done=2,
+    total=2,
+    reason_code="x",
+    reason="ä'\"; DROP TABLE jobs",
+    supersedes="a" * 32,
+    attempt=3,
+    trace_id="1" * 32,
+    released_at=later(1),
+    inferred_at=later(2),
+    finished_at=later(3),
+    results=(Result("SEG", "1", "2", "3", "4"), Result("SR", "1", "2", "5", "6")),
+    series_digest="d2",
+    revision=2,
+)
+
+
+async def test_a_job_comes_back_as_it_was_kept(jobs: Jobs) -> None:
+    kept = (await keep(jobs, FULL))[0]
+    assert replace(kept, change=0, position=0) == FULL
+    assert kept.change > 0
+    assert kept.position > 0
+    assert await jobs.get(FULL.id) == kept
+    assert await jobs.get("f" * 32) is None
+
+
+async def test_a_changed_job_stays_in_its_place_and_its_change_grows(jobs: Jobs) -> None:
+    first, second = await keep(jobs, job(), FULL)
+    decision = await jobs.decide_on_job(first.id, lambda found: Decision((replace(found, done=7, total=9),)))
+    assert decision is not None
+    assert (decision.jobs[0].done, decision.jobs[0].position) == (7, first.position)
+    assert decision.jobs[0].change > second.change
+    assert [found.id for found in await jobs.find(JobQuery())] == [second.id, first.id]
+
+
+async def test_a_decision_sees_the_jobs_of_its_series_oldest_first(jobs: Jobs) -> None:
+    await keep(jobs, job(), FULL, job(id="c" * 32, series_instance_uid="9"))
+    seen: list[str] = []
+
+    def decide(of_series: Sequence[Job]) -> Decision:
+        seen.extend(found.id for found in of_series)
+        return Decision()
+
+    await jobs.decide_on_series(STUDY, SERIES, decide)
+    assert seen == ["a" * 32, "b" * 32]
+
+
+async def test_a_decision_that_is_refused_changes_nothing(jobs: Jobs) -> None:
+    await keep(jobs, FULL)
+
+    def decide(found: Job) -> Decision:
+        raise JobConflictError("job-ended", "it has ended")
+
+    with pytest.raises(JobConflictError):
+        await jobs.decide_on_job(FULL.id, decide)
+    assert await jobs.decide_on_job("f" * 32, decide) is None
+
+
+async def test_jobs_are_found_by_what_is_asked(jobs: Jobs) -> None:
+    await keep(jobs, job(), FULL, job(id="c" * 32, model="ct-bone"))
+    for query, found in [
+        (JobQuery(state=JobState.COMPLETED), "b"),
+        (JobQuery(model="ct-bone"), "c"),
+        (JobQuery(study_instance_uid="9"), ""),
+        (JobQuery(series_instance_uid=SERIES, limit=2), "cb"),
+        (JobQuery(job_id="a" * 32), "a"),
+    ]:
+        assert "".join(each.id[0] for each in await jobs.find(query)) == found
+
+
+async def test_jobs_are_paged_and_found_by_their_change(database_url: str) -> None:
+    async with AsyncExitStack() as parts:
+        jobs = await postgres(database_url, parts)
+        first, second = await keep(jobs, job(), FULL)
+        assert await jobs.find(JobQuery(before=second.position)) == [first]
+        assert await jobs.find(JobQuery(since=first.change)) == [second]
+
+
+async def test_a_series_that_settles_in_many_processes_at_once_brings_one_job(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with AsyncExitStack() as parts:
+        processes = [await postgres(database_url, parts) for _ in range(3)]
+        await asyncio.gather(
+            *(
+                handlers.select(
+                    settled(revision),
+                    candidates=[Candidate(card(), FixedRule(True))],
+                    archive=MemoryArchive(),
+                    jobs=processes[number % 3],
+                    journal=MemoryJournal(),
+                )
+                for number, revision in enumerate([1, 1, 1, 2, 2, 2, 1, 2, 1])
+            )
+        )
+        found = await processes[0].find(JobQuery())
+        newest = [each for each in found if each.revision == 2]
+        assert len(newest) == 1
+        assert len(found) <= 2
+        assert all(each.state is JobState.CANCELLED for each in found if each.revision == 1)
+
+
+async def test_what_is_kept_and_what_is_said_are_one_transaction(database_url: str) -> None:
+    async with AsyncExitStack() as parts:
+        jobs = await postgres(database_url, parts)
+        with pytest.raises(AttributeError):  # the second fact is none: nothing of the decision holds
+            await jobs.decide_on_series(
+                STUDY,
+                SERIES,
+                lambda _: Decision((job(),), ((JobCancelled("a" * 32), None), (None, None))),  # type: ignore[arg-type]
+            )
+        assert await jobs.find(JobQuery()) == []
+        pool = await parts.enter_async_context(
+            database.connected(database_url, schema="worklist", size=1, health=Health())
+        )
+        assert await pool.fetchval("SELECT count(*) FROM outbox") == 0

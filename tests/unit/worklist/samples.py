@@ -1,0 +1,137 @@
+"""Jobs, cards and fakes for the worklist's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.contracts.card import ModelCard
+from services.contracts.events import Event, SeriesSettled
+from services.worklist.errors import RuleFailedError
+from services.worklist.model import Job, JobQuery
+from services.worklist.ports import Attributes, Decision
+
+STUDY, SERIES = "1.2.3", "1.2.3.4"
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def later(seconds: float) -> datetime:
+    """A time after noon."""
+    return NOON + timedelta(seconds=seconds)
+
+
+def job(**fields: Any) -> Job:
+    """A requested job, but for `fields`."""
+    values: dict[str, Any] = {
+        "id": "a" * 32,
+        "model": "ct-lung",
+        "model_version": "1.0.0",
+        "study_instance_uid": STUDY,
+        "series_instance_uid": SERIES,
+        "revision": 1,
+        "series_digest": "d1",
+        "requested_at": NOON,
+    }
+    return Job(**values | fields)
+
+
+def card(name: str = "ct-lung", version: str = "1.0.0", selection: str = "true") -> ModelCard:
+    """A model card."""
+    return ModelCard.from_mapping(
+        {
+            "name": name,
+            "version": version,
+            "title": f"The model {name}",
+            "author": "Plexus",
+            "licence": "Apache-2.0",
+            "intended_use": "Tests.",
+            "task": "volume-segmentation",
+            "selection": selection,
+            "labels": [
+                {
+                    "value": 1,
+                    "name": "Left lung",
+                    "category": {"code": "123037004", "scheme": "SCT", "meaning": "Anatomical structure"},
+                    "type": {"code": "44029006", "scheme": "SCT", "meaning": "Left lung"},
+                    "colour": [1, 2, 3],
+                }
+            ],
+        }
+    )
+
+
+def settled(revision: int = 1, digest: str = "", instances: int = 100) -> SeriesSettled:
+    """The series has settled."""
+    return SeriesSettled(STUDY, SERIES, revision, digest or f"d{revision}", instances)
+
+
+class FixedRule:
+    """A rule whose answer is known; `None` stands for a rule that fails."""
+
+    def __init__(self, answer: bool | None) -> None:
+        self.answer = answer
+
+    def selects(self, attributes: Attributes, instances: int) -> bool:
+        if self.answer is None:
+            raise RuleFailedError("TypeError")
+        return self.answer
+
+
+class MemoryArchive:
+    """An archive with one series."""
+
+    async def describe(self, study_instance_uid: str, series_instance_uid: str) -> Attributes:
+        return {"00080060": {"vr": "CS", "Value": ["CT"]}}
+
+
+class MemoryJobs:
+    """Jobs in memory, numbered and said as PostgreSQL's are."""
+
+    def __init__(self, *jobs: Job) -> None:
+        self.jobs: dict[str, Job] = {}
+        self.said: list[tuple[Event, str | None]] = []
+        self._changes = 0
+        self._keep(Decision(jobs))
+
+    async def decide_on_series(
+        self, study_instance_uid: str, series_instance_uid: str, decide: Callable[[Sequence[Job]], Decision]
+    ) -> Decision:
+        of_series = [
+            job
+            for job in self.jobs.values()
+            if (job.study_instance_uid, job.series_instance_uid) == (study_instance_uid, series_instance_uid)
+        ]
+        return self._keep(decide(of_series))
+
+    async def decide_on_job(self, job_id: str, decide: Callable[[Job], Decision]) -> Decision | None:
+        return self._keep(decide(self.jobs[job_id])) if job_id in self.jobs else None
+
+    async def get(self, job_id: str) -> Job | None:
+        return self.jobs.get(job_id)
+
+    async def find(self, query: JobQuery) -> Sequence[Job]:
+        return [job for job in reversed(self.jobs.values()) if query.matches(job)][: query.limit]
+
+    def _keep(self, decision: Decision) -> Decision:
+        kept = []
+        for job in decision.jobs:
+            self._changes += 1
+            kept.append(replace(job, change=self._changes, position=job.position or len(self.jobs) + 1))
+            self.jobs[job.id] = kept[-1]
+        self.said += decision.facts
+        return replace(decision, jobs=tuple(kept))
+
+
+class MemoryJournal:
+    """The log's lines."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def info(self, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+    def warning(self, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))

@@ -1,0 +1,35 @@
+"""Every fault of the worklist has a code, a sentence and a status."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.chassis.faults import Fault
+from services.worklist import errors
+
+FAULTS = [
+    (errors.DatabaseUnavailableError(), 503),
+    (errors.ModelsError("ct-lung", "model.yaml is not YAML"), 400),
+    (errors.UnreadableFactError(), 400),
+    (errors.UnreadableSeriesError(), 400),
+    (errors.NoSuchJobError(), 404),
+    (errors.JobConflictError("job-ended", "the job is completed: it cannot be cancelled"), 409),
+]
+
+
+@pytest.mark.parametrize(("fault", "status"), FAULTS, ids=lambda value: type(value).__name__)
+def test_every_fault_has_a_status_of_its_own(fault: Fault, status: int) -> None:
+    assert errors.http_status(fault) == status
+    assert fault.code
+    assert fault.reason
+
+
+def test_every_fault_of_the_tree_is_tried_here_and_drawn_there() -> None:
+    tree = {
+        value.__name__
+        for value in vars(errors).values()
+        if isinstance(value, type) and issubclass(value, Fault) and value.__module__ == errors.__name__
+    }
+    assert tree == {type(fault).__name__ for fault, _ in FAULTS}
+    assert errors.__doc__ is not None
+    assert all(name in errors.__doc__ for name in tree)
