@@ -1,0 +1,1 @@
+"""What ports become, one file a technology."""

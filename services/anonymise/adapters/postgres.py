@@ -1,0 +1,105 @@
+"""Releases in PostgreSQL, schema `anonymise`. Each change is kept and said (outbox) in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import astuple, fields
+
+import asyncpg
+
+from services.anonymise.errors import DatabaseUnavailableError
+from services.anonymise.model import Original, Pseudonym, Release, UidKind
+from services.chassis.outbox import Outbox
+from services.contracts.events import Event
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+_COLUMNS = [field.name for field in fields(Release)]
+_KEEP = (  # the names are those of our own fields
+    f"INSERT INTO releases ({', '.join(_COLUMNS)})"  # noqa: S608
+    f" VALUES ({', '.join(f'${place}' for place in range(1, len(_COLUMNS) + 1))})"
+    " ON CONFLICT (job_id) DO UPDATE SET "
+    + ", ".join(f"{name} = EXCLUDED.{name}" for name in _COLUMNS if name != "job_id")
+    + ", released_at = now() WHERE releases.attempt < EXCLUDED.attempt RETURNING 1"
+)
+_PASSING = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.TransactionRollbackError,
+)
+
+
+class PostgresReleases:
+    """What was let out, and the way back."""
+
+    def __init__(self, pool: asyncpg.Pool, outbox: Outbox) -> None:
+        self._pool = pool
+        self._outbox = outbox
+
+    async def attempt(self, job_id: str) -> int:
+        """The newest attempt at the job that was released; 0 if none was."""
+        async with _translated():
+            return await self._pool.fetchval("SELECT attempt FROM releases WHERE job_id = $1", job_id) or 0
+
+    async def keep(
+        self, release: Release, uids: Mapping[str, Pseudonym], facts: Sequence[tuple[Event, str | None]]
+    ) -> None:
+        """Keep a release and say `facts` in one transaction; nothing if this attempt or a later one is kept."""
+        async with self._transaction() as connection:
+            if await connection.fetchval(_KEEP, *astuple(release)) is None:
+                return
+            await connection.execute(
+                # An earlier attempt's pseudonyms stay: made with an older key, its results may still come back.
+                "INSERT INTO pseudonyms (job_id, pseudonym, original_uid, kind)"
+                " SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING",
+                release.job_id,
+                [pseudonym.uid for pseudonym in uids.values()],
+                list(uids),
+                [pseudonym.kind.value for pseudonym in uids.values()],
+            )
+            await self._append(connection, facts)
+        self._outbox.wake()
+
+    async def say(self, facts: Sequence[tuple[Event, str | None]]) -> None:
+        """Say facts durably."""
+        async with self._transaction() as connection:
+            await self._append(connection, facts)
+        self._outbox.wake()
+
+    async def original(self, job_id: str) -> Original | None:
+        """The way back of a job."""
+        async with _translated():
+            release = await self._pool.fetchrow(
+                "SELECT study_instance_uid, series_instance_uid, revision, supersedes FROM releases WHERE job_id = $1",
+                job_id,
+            )
+            if release is None:
+                return None
+            rows = await self._pool.fetch(
+                "SELECT pseudonym, original_uid FROM pseudonyms WHERE job_id = $1 AND kind = $2",
+                job_id,
+                UidKind.INSTANCE.value,
+            )
+        return Original(**release, sop_instance_uids={row["pseudonym"]: row["original_uid"] for row in rows})
+
+    async def _append(self, connection: Connection, facts: Sequence[tuple[Event, str | None]]) -> None:
+        for event, message_id in facts:
+            await self._outbox.append(connection, event, message_id=message_id)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        async with _translated(), self._pool.acquire() as connection, connection.transaction():
+            yield connection
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except _PASSING:
+        raise DatabaseUnavailableError from None

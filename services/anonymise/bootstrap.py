@@ -1,0 +1,71 @@
+"""The only place where ports meet adapters."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import grpc.aio
+
+from services.anonymise import handlers
+from services.anonymise.adapters.archive import GrpcArchive
+from services.anonymise.adapters.key_file import read_key
+from services.anonymise.adapters.postgres import PostgresReleases
+from services.anonymise.adapters.work_store import ObstoreWork
+from services.anonymise.engine import Policy
+from services.anonymise.handlers import Limits
+from services.anonymise.pseudonyms import Pseudonyms
+from services.anonymise.rpc import Airlock
+from services.anonymise.settings import Settings
+from services.anonymise.subscriptions import subscriptions
+from services.chassis import database, rpc
+from services.chassis.bus import connected
+from services.chassis.faults import Fault
+from services.chassis.outbox import Outbox
+from services.chassis.service import Frame, Runtime
+from services.contracts import calls, subjects
+from services.contracts.events import JobRequested
+
+
+async def build(settings: Settings, frame: Frame) -> Runtime:
+    """The service, of real parts."""
+    enter = frame.parts.enter_async_context
+    policy = Policy(Pseudonyms(read_key(settings.key_file)))
+    limits = Limits(settings.instance_concurrency, settings.instance_max_bytes)
+    url = settings.database_url.get_secret_value()
+    await database.migrate(url, package="services.anonymise", schema="anonymise")
+    pool = await enter(database.connected(url, schema="anonymise", size=settings.database_pool, health=frame.health))
+    bus = await enter(
+        connected(
+            settings.nats_url.get_secret_value(),
+            service="anonymise",
+            log=frame.log,
+            health=frame.health,
+            ack_wait_seconds=settings.ack_wait_seconds,
+            dead_subject=subjects.DEAD,
+        )
+    )
+    await bus.ensure(subjects.STREAMS)
+    outbox = Outbox(pool, bus, frame.log)
+    releases = PostgresReleases(pool, outbox)
+    archive = GrpcArchive(await enter(rpc.channel(settings.archive_address)))
+    work = ObstoreWork.at(settings.work_url)
+
+    def add(server: grpc.aio.Server) -> None:
+        calls.add_AnonymiseServicer_to_server(Airlock(releases), server)  # type: ignore[no-untyped-call]  # generated
+
+    await enter(
+        rpc.serving(settings.grpc_host, settings.grpc_port, log=frame.log, grace=settings.drain_seconds, add=add)
+    )
+
+    async def handle(requested: JobRequested) -> None:
+        await handlers.release(
+            requested, archive=archive, work=work, releases=releases, bulletin=bus, policy=policy, limits=limits
+        )
+        frame.log.info("job.released", job_id=requested.job_id, model=requested.model)
+
+    async def fail(requested: JobRequested, fault: Fault) -> None:
+        await handlers.fail(requested, fault, releases=releases)
+        frame.log.warning("job.failed", job_id=requested.job_id, code=fault.code)
+
+    heard = subscriptions(handle, fail, concurrency=settings.concurrency)
+    return Runtime(background=[outbox.relay, *(partial(bus.consume, one) for one in heard)])

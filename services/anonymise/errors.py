@@ -1,0 +1,117 @@
+"""What may go wrong here. No message holds PHI: reason codes, fixed sentences, counts and tags only.
+
+Fault (chassis)
+├── PassingFault
+│   ├── DatabaseUnavailableError    PostgreSQL does not answer
+│   └── WorkStoreUnavailableError   the work store does not take a file
+└── PermanentFault
+    ├── RefusedError                this instance cannot leave; its reason says why
+    ├── SeriesChangedError          the series is no longer the one that the job was made for
+    ├── DamagedInstanceError        the archive gave other bytes than it lists
+    ├── NotReleasedError            no release of that job is known
+    ├── UnreadableRequestError      the message is no `job.requested`
+    └── KeyFileError                the key file is missing, too open, or no key
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import assert_never
+
+from services.chassis.faults import PassingFault, PermanentFault
+
+
+class Reason(StrEnum):
+    """Why an instance is refused."""
+
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too-large"
+    TRANSFER_SYNTAX = "transfer-syntax-not-cleanable"
+    SOP_CLASS = "sop-class-not-cleanable"
+    BURNED_IN = "burned-in-annotation"
+    EMBEDDED_OVERLAY = "embedded-overlay"
+    PIXEL_DATA = "pixel-data-unexpected"
+    PHI_LEFT = "phi-left"
+
+    @property
+    def text(self) -> str:
+        """One sentence for people."""
+        match self:
+            case Reason.UNREADABLE:
+                return "an instance is not a readable DICOM file, so nothing in it can be trusted to be clean"
+            case Reason.TOO_LARGE:
+                return "an instance is larger or nested deeper than this service accepts"
+            case Reason.TRANSFER_SYNTAX:
+                return (
+                    "an instance has a transfer syntax that cannot be de-identified (video, referenced pixels, unknown)"
+                )
+            case Reason.SOP_CLASS:
+                return "an instance is of a SOP class that is no image volume and cannot be de-identified yet"
+            case Reason.BURNED_IN:
+                return "an instance says that identifying text is burned into its pixels"
+            case Reason.EMBEDDED_OVERLAY:
+                return "an instance keeps an overlay in the unused bits of its pixels"
+            case Reason.PIXEL_DATA:
+                return "an instance has pixel data that do not fit its rows, columns and frames"
+            case Reason.PHI_LEFT:
+                return "the last check found an identifying value in a de-identified header, which was not released"
+            case _:
+                assert_never(self)
+
+
+class RefusedError(PermanentFault):
+    """This instance cannot be de-identified."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason.value, reason.text)
+
+
+class SeriesChangedError(PermanentFault):
+    """Instances came or went after the job was made; a newer revision has its own job."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "series-changed", "the series has changed since the job was made; its new revision has its own job"
+        )
+
+
+class DamagedInstanceError(PermanentFault):
+    """What the archive gave has another digest than what it lists."""
+
+    def __init__(self) -> None:
+        super().__init__("instance-damaged", "an instance came from the archive with other bytes than were stored")
+
+
+class NotReleasedError(PermanentFault):
+    """No release of that job is known."""
+
+    def __init__(self) -> None:
+        super().__init__("no-such-release", "no de-identified input of this job was ever released")
+
+
+class UnreadableRequestError(PermanentFault):
+    """Nobody can tell which job this message asks for."""
+
+    def __init__(self) -> None:
+        super().__init__("request-unreadable", "the message is no job request of ours")
+
+
+class DatabaseUnavailableError(PassingFault):
+    """PostgreSQL does not answer."""
+
+    def __init__(self) -> None:
+        super().__init__("database-unavailable", "the database does not answer")
+
+
+class WorkStoreUnavailableError(PassingFault):
+    """The work store does not take a file."""
+
+    def __init__(self) -> None:
+        super().__init__("work-store-unavailable", "the work store does not take files")
+
+
+class KeyFileError(PermanentFault):
+    """The key of the pseudonyms cannot be used."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("key-file", reason)

@@ -1,0 +1,288 @@
+"""Use cases: let a series out, say that it cannot be let out, and find the way back."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from services.anonymise.admission import SOP_CLASSES
+from services.anonymise.engine import Policy, deidentify
+from services.anonymise.errors import DamagedInstanceError, NotReleasedError, Reason, RefusedError, SeriesChangedError
+from services.anonymise.model import (
+    DeidentifiedInstance,
+    Listed,
+    Listing,
+    Original,
+    Pseudonym,
+    Release,
+    UidKind,
+    input_file,
+    input_manifest,
+)
+from services.anonymise.ports import Bulletin, Read, Releases, SourceArchive, WorkStore
+from services.chassis import telemetry
+from services.chassis.faults import Fault, PermanentFault
+from services.chassis.principal import Principal
+from services.contracts import telemetry as names
+from services.contracts.events import (
+    Action,
+    AuditRecorded,
+    Event,
+    JobFailed,
+    JobProgressed,
+    JobReleased,
+    JobRequested,
+    Outcome,
+)
+
+STEP = "deidentify"
+_PRINCIPAL = Principal.service("anonymise")
+_MENTION_EVERY_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is taken on.
+
+    Attributes:
+        at_once: instances in hand at a time.
+        instance_bytes: the largest instance.
+    """
+
+    at_once: int
+    instance_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A de-identified instance in the work store: its line in the manifest, and its way back."""
+
+    line: Mapping[str, object]
+    uids: Mapping[str, Pseudonym]
+
+
+async def release(
+    requested: JobRequested,
+    *,
+    archive: SourceArchive,
+    work: WorkStore,
+    releases: Releases,
+    bulletin: Bulletin,
+    policy: Policy,
+    limits: Limits,
+) -> None:
+    """Let the series of a job out: every instance de-identified, or none.
+
+    The same request again writes the same bytes and says nothing new; a higher attempt says `job.released` anew.
+
+    Raises:
+        SeriesChangedError: the series is not the one that the job was made for.
+        RefusedError: an instance cannot be de-identified.
+        PassingFault: archive, work store or database do not answer.
+    """
+    if await releases.attempt(requested.job_id) >= requested.attempt:
+        return
+    with telemetry.span(names.SPAN_DEIDENTIFY, {names.JOB_ID: requested.job_id, names.MODEL: requested.model}) as span:
+        listing = await archive.list(requested.study_instance_uid, requested.series_instance_uid)
+        _check(listing, requested, limits)
+        with archive.reading(requested.study_instance_uid, requested.series_instance_uid) as read:
+            written = await _write_all(
+                requested.job_id, listing, read=read, work=work, bulletin=bulletin, policy=policy, limits=limits
+            )
+        manifest = {
+            "schema": 1,
+            "job_id": requested.job_id,
+            "model": requested.model,
+            "model_version": requested.model_version,
+            "instances": [one.line for one in written],
+        }
+        # Last: whoever finds the manifest finds all that it names.
+        await work.write(input_manifest(requested.job_id), json.dumps(manifest).encode())
+        kept = Release(
+            job_id=requested.job_id,
+            attempt=requested.attempt,
+            study_instance_uid=requested.study_instance_uid,
+            series_instance_uid=requested.series_instance_uid,
+            revision=requested.revision,
+            series_digest=listing.digest,
+            supersedes=requested.supersedes,
+            model=requested.model,
+            model_version=requested.model_version,
+            input=input_manifest(requested.job_id),
+            instances=len(written),
+            profile=f"basic {policy.profile.edition}",
+            key_id=policy.pseudonyms.key_id,
+        )
+        await releases.keep(kept, _merged(written), _said_of(kept))
+        span.set_attribute(names.INSTANCES, len(written))
+
+
+async def fail(requested: JobRequested, fault: Fault, *, releases: Releases) -> None:
+    """Say that the job cannot go on, and record the refusal."""
+    failed = JobFailed(requested.job_id, STEP, fault.code, fault.reason, requested.attempt)
+    record = _record(
+        Action.DEIDENTIFY,
+        Outcome.REFUSED if isinstance(fault, RefusedError) else Outcome.FAILURE,
+        _PRINCIPAL,
+        requested.job_id,
+        study_instance_uid=requested.study_instance_uid,
+        series_instance_uid=requested.series_instance_uid,
+        reason_code=fault.code,
+    )
+    await releases.say(((failed, f"{requested.job_id}.{requested.attempt}.failed"), (record, None)))
+
+
+async def reidentify(job_id: str, *, principal: Principal, releases: Releases) -> Original:
+    """The original identifiers of a released job. Who asked is on record before the answer is given.
+
+    Raises:
+        NotReleasedError: the job was never released.
+    """
+    original = await releases.original(job_id)
+    if original is None:
+        refused = _record(Action.REIDENTIFY, Outcome.REFUSED, principal, job_id, reason_code=NotReleasedError().code)
+        await releases.say(((refused, None),))
+        raise NotReleasedError
+    record = _record(
+        Action.REIDENTIFY,
+        Outcome.SUCCESS,
+        principal,
+        job_id,
+        study_instance_uid=original.study_instance_uid,
+        series_instance_uid=original.series_instance_uid,
+        instances=len(original.sop_instance_uids),
+    )
+    await releases.say(((record, None),))
+    return original
+
+
+def _check(listing: Listing, requested: JobRequested, limits: Limits) -> None:
+    if listing.digest != requested.series_digest or not listing.instances:
+        raise SeriesChangedError
+    for instance in listing.instances:  # before any byte is read
+        if instance.sop_class_uid not in SOP_CLASSES:
+            raise RefusedError(Reason.SOP_CLASS)
+        if instance.size > limits.instance_bytes:
+            raise RefusedError(Reason.TOO_LARGE)
+
+
+async def _write_all(
+    job_id: str,
+    listing: Listing,
+    *,
+    read: Read,
+    work: WorkStore,
+    bulletin: Bulletin,
+    policy: Policy,
+    limits: Limits,
+) -> list[_Written]:
+    # In the order of the pseudonyms: the order of the originals is knowledge, too.
+    instances = sorted(listing.instances, key=lambda one: policy.pseudonyms.uid(one.sop_instance_uid))
+    free = asyncio.Semaphore(limits.at_once)
+    advance = _progress(job_id, len(instances), bulletin)
+
+    async def write(number: int, instance: Listed) -> _Written:
+        async with free:
+            data = await read(instance)
+            # A thread: other work of this process (leases, health, calls) goes on meanwhile.
+            done, digest = await asyncio.to_thread(_deidentified, data, instance.digest, policy)
+            key = input_file(job_id, number)
+            await work.write(key, done.data)
+        await advance()
+        line = {
+            "file": key.rpartition("/")[2],
+            "sop_instance_uid": done.sop_instance_uid,
+            "sha256": digest,
+            "bytes": len(done.data),
+        }
+        return _Written(line, done.uids)
+
+    try:
+        async with asyncio.TaskGroup() as writing:
+            tasks = [writing.create_task(write(number, instance)) for number, instance in enumerate(instances)]
+    except ExceptionGroup as group:
+        # One reason is enough, and a permanent one tells more than a passing one that came with it.
+        raise min(group.exceptions, key=lambda error: not isinstance(error, PermanentFault)) from None
+    return [task.result() for task in tasks]
+
+
+def _deidentified(data: bytes, digest: str, policy: Policy) -> tuple[DeidentifiedInstance, str]:
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise DamagedInstanceError
+    done = deidentify(data, policy)
+    return done, hashlib.sha256(done.data).hexdigest()
+
+
+def _progress(job_id: str, total: int, bulletin: Bulletin) -> Callable[[], Awaitable[None]]:
+    """Counts instances, and mentions the count now and then and at the end."""
+    clock = asyncio.get_running_loop().time
+    done, mentioned = 0, 0.0
+
+    async def advance() -> None:
+        nonlocal done, mentioned
+        done += 1
+        if done == total or clock() - mentioned > _MENTION_EVERY_SECONDS:
+            mentioned = clock()
+            await bulletin.mention(JobProgressed(job_id, STEP, done, total))
+
+    return advance
+
+
+def _merged(written: Sequence[_Written]) -> dict[str, Pseudonym]:
+    merged: dict[str, Pseudonym] = {}
+    for one in written:
+        for original, pseudonym in one.uids.items():
+            # What one instance refers to may be another one's own UID: the telling kind wins.
+            if pseudonym.kind is not UidKind.OTHER or original not in merged:
+                merged[original] = pseudonym
+    return merged
+
+
+def _said_of(kept: Release) -> Sequence[tuple[Event, str | None]]:
+    released = JobReleased(kept.job_id, kept.model, kept.model_version, kept.input, kept.instances, kept.attempt)
+    record = _record(
+        Action.DEIDENTIFY,
+        Outcome.SUCCESS,
+        _PRINCIPAL,
+        kept.job_id,
+        study_instance_uid=kept.study_instance_uid,
+        series_instance_uid=kept.series_instance_uid,
+        instances=kept.instances,
+    )
+    return ((released, f"{kept.job_id}.{kept.attempt}.released"), (record, None))
+
+
+def _record(
+    action: Action,
+    outcome: Outcome,
+    principal: Principal,
+    job_id: str,
+    *,
+    study_instance_uid: str = "",
+    series_instance_uid: str = "",
+    instances: int = 0,
+    reason_code: str = "",
+) -> AuditRecorded:
+    return AuditRecorded(
+        record_id=uuid4().hex,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        service="anonymise",
+        action=action,
+        outcome=outcome,
+        reason_code=reason_code,
+        caller=principal.subject,
+        institution=principal.institution,
+        proved_by=principal.proved_by,
+        source=principal.source,
+        study_instance_uid=study_instance_uid,
+        series_instance_uid=series_instance_uid,
+        job_id=job_id,
+        instances=instances,
+        trace_id=telemetry.trace_id(),
+        detail="series",
+    )

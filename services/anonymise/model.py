@@ -1,0 +1,161 @@
+"""The words of de-identification: actions, codes of PS3.15 Table E.1-1, and what an instance becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Code(StrEnum):
+    """An action code of PS3.15 Table E.1-1 as printed; a compound one is resolved by the attribute's type."""
+
+    D = "D"
+    Z = "Z"
+    X = "X"
+    U = "U"
+    Z_D = "Z/D"
+    X_Z = "X/Z"
+    X_D = "X/D"
+    X_Z_D = "X/Z/D"
+    X_Z_U = "X/Z/U*"
+
+
+class Action(StrEnum):
+    """What is done to one data element (PS3.15 E.3, Table E.1-1a)."""
+
+    KEEP = "K"
+    REMOVE = "X"
+    EMPTY = "Z"
+    DUMMY = "D"
+    UID = "U"
+
+
+class Because(StrEnum):
+    """By which rule an action was taken."""
+
+    PROFILE = "table-e1-1"
+    UNLISTED = "unlisted"  # in the standard's dictionary, not in the table: it stays
+    PRIVATE = "private"
+    UNKNOWN = "unknown"  # not in the standard's dictionary, or retired
+    GROUP = "group"  # group length, command, file-set, curve and overlay groups
+    NATURE = "identifying-vr"  # names, dates, times, addresses: removed even where the table forgot them
+    OPAQUE = "opaque"  # bytes that nobody can look into
+    VALUE = "malformed-value"  # its value does not fit its VR or multiplicity
+    IDENTIFIER = "identifier-inside"  # a value that was removed elsewhere stands in it
+    MARK = "mark"  # written by us: PatientIdentityRemoved and its like
+
+
+class UidKind(StrEnum):
+    """What an original UID names."""
+
+    STUDY = "study"
+    SERIES = "series"
+    INSTANCE = "instance"
+    FRAME_OF_REFERENCE = "frame-of-reference"
+    OTHER = "other"
+
+
+class Taken(NamedTuple):
+    """One line of an instance's report: tags only, so it holds no PHI.
+
+    Attributes:
+        path: tags from the root to the element; items are not told apart.
+    """
+
+    path: tuple[int, ...]
+    action: Action
+    because: Because
+
+
+@dataclass(frozen=True, slots=True)
+class Pseudonym:
+    """What stands for an original UID, and what that names."""
+
+    uid: str
+    kind: UidKind
+
+
+@dataclass(frozen=True, slots=True)
+class DeidentifiedInstance:
+    """An instance that may leave.
+
+    Attributes:
+        sop_instance_uid: its pseudonymous SOP Instance UID.
+        data: the complete PS3.10 file.
+        uids: original UID to pseudonym, for the way back. PHI: keep it in the hospital zone.
+        actions: what was done to every element, in order of the walk.
+    """
+
+    sop_instance_uid: str
+    data: bytes
+    uids: Mapping[str, Pseudonym]
+    actions: tuple[Taken, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An instance as the archive lists it."""
+
+    sop_instance_uid: str
+    sop_class_uid: str
+    digest: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A series as the archive lists it, and the digest of its instance set."""
+
+    digest: str
+    instances: tuple[Listed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """What was let out for a job, in the words of the hospital zone.
+
+    Attributes:
+        input: key of the manifest in the work store.
+        key_id: names the pseudonyms' key without telling it.
+    """
+
+    job_id: str
+    attempt: int
+    study_instance_uid: str
+    series_instance_uid: str
+    revision: int
+    series_digest: str
+    supersedes: str
+    model: str
+    model_version: str
+    input: str
+    instances: int
+    profile: str
+    key_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The way back: what a job's pseudonyms stand for.
+
+    Attributes:
+        sop_instance_uids: pseudonymous to original SOP Instance UID of every instance that was let out.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    revision: int
+    supersedes: str
+    sop_instance_uids: Mapping[str, str]
+
+
+def input_file(job_id: str, number: int) -> str:
+    """Key in the work store of a job's instance."""
+    return f"jobs/{job_id}/input/{number:05d}.dcm"
+
+
+def input_manifest(job_id: str) -> str:
+    """Key in the work store of the list of a job's instances; where it is, all of them are."""
+    return f"jobs/{job_id}/input/manifest.json"

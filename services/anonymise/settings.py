@@ -1,0 +1,27 @@
+"""What an operator may set: `PLEXUS_ANONYMISE_*`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from services.chassis.settings import BusSettings, DatabaseSettings, RpcSettings, ServiceSettings, configured
+
+
+class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
+    """Settings of `anonymise`."""
+
+    model_config = configured("anonymise")
+
+    http_port: int = 8105
+    grpc_port: int = 9105
+    archive_address: str = "127.0.0.1:9103"
+    work_url: str
+    """The work store: `file:///…/work` or `s3://…`."""
+    key_file: Path
+    """32 random bytes that pseudonyms are made with; readable by its owner alone. Losing it ends their consistency."""
+    concurrency: int = 1
+    """How many jobs one process de-identifies at a time."""
+    instance_concurrency: int = 4
+    """How many instances of a job are in hand at a time; each is in memory twice."""
+    instance_max_bytes: int = 2 * 1024**3
+    """A larger instance is refused."""

@@ -1,0 +1,49 @@
+"""What this service hears."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+
+from services.anonymise.errors import UnreadableRequestError
+from services.chassis.bus import Delivery, Subscription
+from services.chassis.faults import Fault
+from services.contracts import subjects
+from services.contracts.events import JobRequested, UnreadableEventError
+
+Handle = Callable[[JobRequested], Awaitable[None]]
+Fail = Callable[[JobRequested, Fault], Awaitable[None]]
+
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def subscriptions(handle: Handle, fail: Fail, *, concurrency: int) -> Sequence[Subscription]:
+    """`job.requested`, to `handle`; what cannot be handled, to `fail`."""
+
+    async def on_requested(delivery: Delivery) -> None:
+        await handle(_read(delivery))
+
+    async def on_failed(delivery: Delivery, fault: Fault) -> None:
+        if not isinstance(fault, UnreadableRequestError):  # of which job it tells, nobody knows
+            await fail(_read(delivery), fault)
+
+    return (
+        Subscription(
+            subject=subjects.JOB_REQUESTED,
+            consumer="anonymise-job-requested",
+            stream=subjects.HOSPITAL.name,
+            handle=on_requested,
+            failed=on_failed,
+            concurrency=concurrency,
+        ),
+    )
+
+
+def _read(delivery: Delivery) -> JobRequested:
+    try:
+        requested = JobRequested.from_bytes(delivery.data)
+    except UnreadableEventError:
+        raise UnreadableRequestError from None
+    if not _JOB_ID.fullmatch(requested.job_id):  # it becomes a folder's name
+        raise UnreadableRequestError
+    return requested

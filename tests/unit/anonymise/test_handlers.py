@@ -1,0 +1,233 @@
+"""Letting a series out, saying that it cannot be let out, and the way back."""
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass, field, replace
+
+import pydicom
+import pytest
+
+from services.anonymise import handlers
+from services.anonymise.engine import Policy
+from services.anonymise.errors import DamagedInstanceError, NotReleasedError, Reason, RefusedError, SeriesChangedError
+from services.anonymise.handlers import Limits
+from services.anonymise.pseudonyms import Pseudonyms
+from services.chassis.faults import PassingFault
+from services.chassis.principal import Principal
+from services.contracts.events import (
+    Action,
+    AuditRecorded,
+    JobFailed,
+    JobProgressed,
+    JobReleased,
+    JobRequested,
+    Outcome,
+)
+from tests.unit.anonymise import planted
+from tests.unit.anonymise.fakes import FakeArchive, FakeBulletin, FakeReleases, FakeWork
+from tests.unit.anonymise.planted import ct, element, part10
+
+POLICY = Policy(Pseudonyms(b"k" * 32))
+REQUESTED = JobRequested("job-1", planted.STUDY, planted.SERIES, 2, "d1", "ct-lung", "1.0.0", "job-0")
+
+
+def series(count: int = 5) -> dict[str, bytes]:
+    return {
+        f"1.2.3.9.{number}": part10(ct(element(0x00080018, "UI", f"1.2.3.9.{number}".encode())))
+        for number in range(count)
+    }
+
+
+@dataclass
+class World:
+    archive: FakeArchive = field(default_factory=lambda: FakeArchive(series()))
+    work: FakeWork = field(default_factory=FakeWork)
+    releases: FakeReleases = field(default_factory=FakeReleases)
+    bulletin: FakeBulletin = field(default_factory=FakeBulletin)
+
+    async def release(self, requested: JobRequested = REQUESTED, *, policy: Policy = POLICY) -> None:
+        await handlers.release(
+            requested,
+            archive=self.archive,
+            work=self.work,
+            releases=self.releases,
+            bulletin=self.bulletin,
+            policy=policy,
+            limits=Limits(at_once=3, instance_bytes=100_000),
+        )
+
+    def said(self, kind: type) -> list[object]:
+        return [event for event, _ in self.releases.said if isinstance(event, kind)]
+
+
+async def test_a_series_is_let_out_whole_with_the_manifest_last() -> None:
+    world = World()
+    await world.release()
+    assert world.work.order[-1] == "jobs/job-1/input/manifest.json"
+    manifest = json.loads(world.work.files[world.work.order[-1]])
+    assert {key: manifest[key] for key in ("schema", "job_id", "model", "model_version")} == {
+        "schema": 1,
+        "job_id": "job-1",
+        "model": "ct-lung",
+        "model_version": "1.0.0",
+    }
+    assert [line["file"] for line in manifest["instances"]] == [f"{number:05d}.dcm" for number in range(5)]
+    for line in manifest["instances"]:
+        data = world.work.files[f"jobs/job-1/input/{line['file']}"]
+        assert line["sha256"] == hashlib.sha256(data).hexdigest() and line["bytes"] == len(data)
+        assert pydicom.dcmread(io.BytesIO(data)).SOPInstanceUID == line["sop_instance_uid"]
+
+
+async def test_nothing_identifying_crosses_the_airlock() -> None:
+    world = World()
+    await world.release()
+    crossed = b"".join([key.encode() + data for key, data in world.work.files.items()])
+    crossed += b"".join(event.to_bytes() for event, _ in world.releases.said if isinstance(event, JobReleased))
+    crossed += b"".join(event.to_bytes() for event in world.bulletin.mentioned)
+    for secret in (planted.STUDY, planted.SERIES, planted.FRAME, "1.2.3.9.", "Doe", "Jane", "MRN-4711-0815"):
+        assert secret.encode() not in crossed
+
+
+async def test_the_release_is_said_once_and_recorded() -> None:
+    world = World()
+    await world.release()
+    assert world.releases.said[0] == (
+        JobReleased("job-1", "ct-lung", "1.0.0", "jobs/job-1/input/manifest.json", 5, 1),
+        "job-1.1.released",
+    )
+    (record,) = world.said(AuditRecorded)
+    assert isinstance(record, AuditRecorded)
+    assert (record.action, record.outcome, record.study_instance_uid, record.instances, record.caller) == (
+        Action.DEIDENTIFY,
+        Outcome.SUCCESS,
+        planted.STUDY,
+        5,
+        "service:anonymise",
+    )
+
+
+async def test_the_same_request_again_changes_nothing() -> None:
+    world = World()
+    await world.release()
+    reads, said = world.archive.reads, list(world.releases.said)
+    await world.release()
+    assert (world.archive.reads, world.releases.said) == (reads, said)
+
+
+async def test_a_request_that_died_on_the_way_writes_the_same_bytes_again() -> None:
+    world, again = World(), World()
+    await world.release()
+    await again.release()
+    assert world.work.files == again.work.files
+
+
+async def test_a_new_attempt_lets_out_and_says_so_again() -> None:
+    world = World()
+    await world.release()
+    await world.release(replace(REQUESTED, attempt=2))
+    assert [message_id for event, message_id in world.releases.said if isinstance(event, JobReleased)] == [
+        "job-1.1.released",
+        "job-1.2.released",
+    ]
+
+
+async def test_progress_is_told_and_ends_with_all() -> None:
+    world = World()
+    await world.release()
+    assert world.bulletin.mentioned[-1] == JobProgressed("job-1", "deidentify", 5, 5)
+
+
+async def test_a_series_that_has_changed_is_left_to_its_own_job() -> None:
+    world = World(archive=FakeArchive(series(), digest="d2"))
+    with pytest.raises(SeriesChangedError):
+        await world.release()
+    assert not world.work.files and not world.releases.said
+
+
+async def test_one_instance_that_is_refused_holds_the_series_back() -> None:
+    files = series()
+    files["1.2.3.9.2"] = part10(ct(element(0x00080018, "UI", b"1.2.3.9.2"), element(0x00280301, "CS", b"YES")))
+    world = World(archive=FakeArchive(files))
+    with pytest.raises(RefusedError) as refused:
+        await world.release()
+    assert refused.value.code == Reason.BURNED_IN
+    assert "jobs/job-1/input/manifest.json" not in world.work.files and not world.releases.said
+
+
+async def test_a_kind_that_cannot_be_cleaned_is_refused_before_a_byte_is_read() -> None:
+    world = World(archive=FakeArchive(series(), sop_class_uid="1.2.840.10008.5.1.4.1.1.104.1"))
+    with pytest.raises(RefusedError) as refused:
+        await world.release()
+    assert refused.value.code == Reason.SOP_CLASS and world.archive.reads == 0
+
+
+async def test_an_instance_beyond_the_limit_is_refused() -> None:
+    world = World(archive=FakeArchive({"1.2.3": bytes(100_001)}))
+    with pytest.raises(RefusedError) as refused:
+        await world.release()
+    assert refused.value.code == Reason.TOO_LARGE
+
+
+async def test_other_bytes_than_listed_are_refused() -> None:
+    class LyingArchive(FakeArchive):
+        async def list(self, study_instance_uid: str, series_instance_uid: str):  # type: ignore[no-untyped-def]
+            listing = await super().list(study_instance_uid, series_instance_uid)
+            return replace(listing, instances=tuple(replace(one, digest="0" * 64) for one in listing.instances))
+
+    with pytest.raises(DamagedInstanceError):
+        await World(archive=LyingArchive(series())).release()
+
+
+async def test_a_part_that_is_away_is_a_passing_fault() -> None:
+    class FullWork(FakeWork):
+        async def write(self, key: str, data: bytes) -> None:
+            raise PassingFault("away", "away")
+
+    with pytest.raises(PassingFault):
+        await World(work=FullWork()).release()
+
+
+async def test_a_failure_is_said_and_recorded_without_phi() -> None:
+    world = World()
+    await handlers.fail(REQUESTED, RefusedError(Reason.BURNED_IN), releases=world.releases)
+    (failed, message_id), (record, _) = world.releases.said
+    assert isinstance(failed, JobFailed) and isinstance(record, AuditRecorded)
+    assert (failed.step, failed.reason_code, message_id) == ("deidentify", "burned-in-annotation", "job-1.1.failed")
+    assert planted.STUDY.encode() not in failed.to_bytes()
+    assert (record.action, record.outcome, record.reason_code) == (
+        Action.DEIDENTIFY,
+        Outcome.REFUSED,
+        "burned-in-annotation",
+    )
+
+
+async def test_the_way_back_leads_every_instance_home_and_is_recorded() -> None:
+    world = World()
+    await world.release()
+    asked_by = Principal.service("encode")
+    original = await handlers.reidentify("job-1", principal=asked_by, releases=world.releases)
+    assert (original.study_instance_uid, original.series_instance_uid) == (planted.STUDY, planted.SERIES)
+    assert (original.revision, original.supersedes) == (2, "job-0")
+    assert original.sop_instance_uids == {POLICY.pseudonyms.uid(uid): uid for uid in series()}
+    record = world.said(AuditRecorded)[-1]
+    assert isinstance(record, AuditRecorded)
+    assert (record.action, record.caller, record.instances) == (Action.REIDENTIFY, "service:encode", 5)
+
+
+async def test_the_way_back_holds_after_the_key_was_changed() -> None:
+    world = World()
+    await world.release()
+    await world.release(replace(REQUESTED, attempt=2), policy=Policy(Pseudonyms(b"n" * 32)))
+    original = await handlers.reidentify("job-1", principal=Principal.local(), releases=world.releases)
+    for key in (b"k" * 32, b"n" * 32):
+        assert all(original.sop_instance_uids[Pseudonyms(key).uid(uid)] == uid for uid in series())
+
+
+async def test_a_job_that_was_never_released_has_no_way_back_and_the_asking_is_recorded() -> None:
+    world = World()
+    with pytest.raises(NotReleasedError):
+        await handlers.reidentify("job-9", principal=Principal.local(), releases=world.releases)
+    (record,) = world.said(AuditRecorded)
+    assert isinstance(record, AuditRecorded)
+    assert (record.outcome, record.reason_code) == (Outcome.REFUSED, "no-such-release")
