@@ -1,0 +1,46 @@
+"""The work store by obstore: a folder or a bucket, the same code."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError, NotFoundError
+from obstore.store import LocalStore, from_url
+
+from services.encode.errors import ResultMissing, WorkUnavailable
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+
+class WorkStore:
+    """Reads results. Use `WorkStore.at`."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @classmethod
+    def at(cls, url: str) -> Self:
+        """The store at `url`; a folder is made if need be: services start in any order."""
+        parts = urlsplit(url)
+        if parts.scheme == "file":
+            return cls(LocalStore(unquote(parts.path), mkdir=True))
+        return cls(from_url(url))
+
+    async def read(self, key: str) -> tuple[bytes, datetime]:
+        """The bytes under `key`, and when they were written.
+
+        Raises:
+            ResultMissing: nothing is there.
+            WorkUnavailable: the store does not answer.
+        """
+        try:
+            found = await obstore.get_async(self._store, key)
+            return bytes(await found.bytes_async()), found.meta["last_modified"]
+        except (NotFoundError, FileNotFoundError):
+            raise ResultMissing from None
+        except (BaseError, OSError) as error:
+            raise WorkUnavailable(type(error).__name__) from None

@@ -1,0 +1,141 @@
+"""The use cases: a job's result becomes documents of its study; a job that cannot go on says why."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from services.chassis import telemetry
+from services.chassis.faults import Fault
+from services.chassis.principal import Principal
+from services.contracts.events import (
+    Action,
+    AuditRecorded,
+    JobCompleted,
+    JobFailed,
+    JobInferred,
+    JobProgressed,
+    Outcome,
+    Result,
+)
+from services.encode.errors import CardMismatch, StoreRefused, StoreUnavailable
+from services.encode.model import Document, InferredResult, InstanceName, Kind, Names, Original, Task
+from services.encode.ports import Airlock, Encoder, Events, FrontDoor, ResultStore, SourceArchive
+
+Unpack = Callable[[JobInferred, bytes, datetime], InferredResult]
+"""Bytes of a result, checked against the event that tells of it."""
+
+
+async def encode_job(
+    event: JobInferred,
+    *,
+    results: ResultStore,
+    unpack: Unpack,
+    airlock: Airlock,
+    archive: SourceArchive,
+    encoder: Encoder,
+    front_door: FrontDoor,
+    events: Events,
+    names: Names,
+) -> None:
+    """Make the documents of the job, store them, and say that it is done.
+
+    Idempotent: the documents have the same names each time, and the front door keeps the first of a name.
+
+    Raises:
+        Fault: see `services.encode.errors`.
+    """
+    job_id = event.job_id
+    await events.mention(JobProgressed(job_id, "encode", 0, 1))
+    data, made_at = await results.read(event.result)
+    result = await asyncio.to_thread(unpack, event, data, made_at)
+    del data
+    original = await airlock.reidentify(job_id)
+    headers = await archive.headers(original, _originals(result, original))
+    predecessor = await _predecessor(original, archive=archive, names=names)
+    task = Task(result, original, headers, names, predecessor)
+    # In a thread: the bus must go on saying that this message is in hand.
+    documents = await asyncio.to_thread(encoder.encode, task)
+    del result, task
+    await events.mention(JobProgressed(job_id, "encode", 1, 1))
+    await events.mention(JobProgressed(job_id, "store", 0, len(documents)))
+    await front_door.store(documents)
+    await events.mention(JobProgressed(job_id, "store", len(documents), len(documents)))
+    await _say_completed(job_id, documents, events=events)
+
+
+def _originals(result: InferredResult, original: Original) -> list[str]:
+    """The original SOP Instance UIDs of the planes, in their order."""
+    uids = [original.sop_instance_uids.get(frame, "") for frame in result.frames]
+    if missing := uids.count(""):
+        raise CardMismatch(f"{missing} planes belong to no instance that was released")
+    return uids
+
+
+async def _predecessor(original: Original, *, archive: SourceArchive, names: Names) -> InstanceName | None:
+    """The report of the job that this one replaces, if it made one: a reference must lead somewhere."""
+    if not original.supersedes:
+        return None
+    name = names.instance(original.supersedes, Kind.SR)
+    there = await archive.holds(original.study_instance_uid, name.series_instance_uid, name.sop_instance_uid)
+    return name if there else None
+
+
+async def _say_completed(job_id: str, documents: tuple[Document, ...], *, events: Events) -> None:
+    results = tuple(
+        Result(
+            document.kind,
+            document.study_instance_uid,
+            document.series_instance_uid,
+            document.sop_instance_uid,
+            document.sop_class_uid,
+        )
+        for document in documents
+    )
+    study = documents[0].study_instance_uid
+    await _record(job_id, Outcome.SUCCESS, study=study, instances=len(documents), events=events)
+    await events.say(JobCompleted(job_id, results), message_id=f"{job_id}.completed")
+
+
+async def fail_job(event: JobInferred, fault: Fault, *, events: Events) -> None:
+    """Say that the job cannot go on, and why. Idempotent."""
+    step = "store" if isinstance(fault, StoreRefused | StoreUnavailable) else "encode"
+    await _record(event.job_id, Outcome.FAILURE, code=fault.code, attempt=event.attempt, events=events)
+    await events.say(
+        JobFailed(event.job_id, step, fault.code, fault.reason, event.attempt),
+        message_id=f"{event.job_id}.{event.attempt}.failed",
+    )
+
+
+async def _record(
+    job_id: str,
+    outcome: Outcome,
+    *,
+    study: str = "",
+    instances: int = 0,
+    code: str = "",
+    attempt: int = 1,
+    events: Events,
+) -> None:
+    caller = Principal.service("encode")
+    # Named after the job, not at random: a job that is delivered again is one line in the log of accesses.
+    record_id = f"{job_id}.{attempt}.encode.{outcome}" if code else f"{job_id}.encode.{outcome}"
+    await events.say(
+        AuditRecorded(
+            record_id=record_id,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            service="encode",
+            action=Action.JOB,
+            outcome=outcome,
+            reason_code=code,
+            caller=caller.subject,
+            proved_by=caller.proved_by,
+            study_instance_uid=study,
+            job_id=job_id,
+            instances=instances,
+            trace_id=telemetry.trace_id(),
+            detail="result",
+        ),
+        message_id=record_id,
+    )

@@ -1,0 +1,50 @@
+"""What this service hears."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+
+from services.chassis.bus import Delivery, Subscription
+from services.chassis.faults import Fault
+from services.contracts import subjects
+from services.contracts.events import JobInferred, UnreadableEventError
+from services.encode.errors import EventUnreadable
+
+Handle = Callable[[JobInferred], Awaitable[None]]
+Fail = Callable[[JobInferred, Fault], Awaitable[None]]
+
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def subscriptions(handle: Handle, fail: Fail, *, concurrency: int) -> Sequence[Subscription]:
+    """`job.inferred`, to `handle`; what cannot be handled, to `fail`."""
+
+    async def on_inferred(delivery: Delivery) -> None:
+        await handle(_read(delivery))
+
+    async def on_failed(delivery: Delivery, fault: Fault) -> None:
+        if not isinstance(fault, EventUnreadable):  # of which job it tells, nobody knows: the dead letter is all
+            await fail(_read(delivery), fault)
+
+    return (
+        Subscription(
+            subject=subjects.JOB_INFERRED,
+            consumer="encode-job-inferred",
+            stream=subjects.COMPUTE.name,
+            handle=on_inferred,
+            failed=on_failed,
+            concurrency=concurrency,
+        ),
+    )
+
+
+def _read(delivery: Delivery) -> JobInferred:
+    """The event. It comes from the compute zone: its names must not lead out of the job's own folder."""
+    try:
+        event = JobInferred.from_bytes(delivery.data)
+    except UnreadableEventError:
+        raise EventUnreadable from None
+    if not _JOB_ID.fullmatch(event.job_id) or event.result != f"jobs/{event.job_id}/result.npz":
+        raise EventUnreadable
+    return event

@@ -1,0 +1,74 @@
+"""The only place where ports meet adapters."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from services.chassis import database, rpc
+from services.chassis.bus import connected
+from services.chassis.outbox import Outbox
+from services.chassis.service import Frame, Runtime
+from services.contracts import calls, subjects
+from services.ingest import api, handlers
+from services.ingest.adapters.book import PostgresBook
+from services.ingest.adapters.deliveries import PostgresDeliveries
+from services.ingest.adapters.ledger import PostgresLedger
+from services.ingest.adapters.opentelemetry import Tally
+from services.ingest.errors import http_status
+from services.ingest.intake import Front
+from services.ingest.rpc import Servicer
+from services.ingest.settings import Settings
+from services.store.file_objects import open_objects
+
+_SCHEMA = "index"
+
+
+async def build(settings: Settings, frame: Frame) -> Runtime:
+    """Connect the parts of ingest."""
+    enter = frame.parts.enter_async_context
+    url = settings.database_url.get_secret_value()
+    objects = open_objects(settings.objects_url)
+    await objects.sweep()
+    await database.migrate(url, package="services.store", schema=_SCHEMA)
+    pool = await enter(database.connected(url, schema=_SCHEMA, size=settings.database_pool, health=frame.health))
+    bus = await enter(
+        connected(
+            settings.nats_url.get_secret_value(),
+            service="ingest",
+            log=frame.log,
+            health=frame.health,
+            ack_wait_seconds=settings.ack_wait_seconds,
+            dead_subject=subjects.DEAD,
+        )
+    )
+    await bus.ensure(subjects.STREAMS)
+    outbox = Outbox(pool, bus, frame.log)
+    lost_seconds = settings.delivery_lost_seconds
+    deliveries = PostgresDeliveries(pool, lost_seconds=lost_seconds, log=frame.log)
+    book = PostgresBook(pool, outbox, settle_seconds=settings.settle_seconds, lost_seconds=lost_seconds)
+    tally = Tally()
+    front = Front(
+        partial(handlers.store, objects=objects, ledger=PostgresLedger(pool, outbox), tally=tally, log=frame.log),
+        objects=objects,
+        deliveries=deliveries,
+        max_bytes=settings.max_instance_bytes,
+        in_flight=settings.instances_in_flight,
+    )
+    await enter(
+        rpc.serving(
+            settings.grpc_host,
+            settings.grpc_port,
+            log=frame.log,
+            grace=settings.drain_seconds,
+            add=lambda server: calls.add_IngestServicer_to_server(Servicer(front), server),  # type: ignore[no-untyped-call]  # generated
+        )
+    )
+    return Runtime(
+        routers=[api.router(front)],
+        background=[
+            outbox.relay,
+            deliveries.beat,
+            partial(handlers.settle_forever, book=book, tally=tally, log=frame.log),
+        ],
+        status_of=http_status,
+    )

@@ -1,0 +1,168 @@
+"""The use cases: store an instance, settle a series."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
+
+from services.chassis import telemetry
+from services.chassis.faults import PassingFault
+from services.chassis.log import Log
+from services.chassis.principal import Principal
+from services.contracts import telemetry as names
+from services.contracts.events import Action, AuditRecorded, InstanceStored
+from services.contracts.events import Outcome as AuditOutcome
+from services.dicom.part10 import InstanceError, ParsedInstance, check_expected, parse_instance
+from services.ingest.intake import Arrival
+from services.ingest.model import Announced, Offer, Outcome, Verdict
+from services.ingest.ports import Book, Ledger, Objects, Tally
+from services.store.drafts import Draft
+from services.store.model import Entry, Written
+
+_WAIT_SECONDS = 0.25
+_WAIT_AFTER_FAULT_SECONDS = 1.0
+
+
+async def store(
+    arrival: Arrival,
+    *,
+    delivery: UUID,
+    principal: Principal,
+    objects: Objects,
+    ledger: Ledger,
+    tally: Tally,
+    log: Log,
+) -> Verdict:
+    """Check one instance and make it durable: the object first, then index, events and audit in one transaction.
+
+    Idempotent: the same bytes again change nothing. Never raises for what is wrong with the instance, or with us: the
+    verdict says it, and the next instance of the delivery is not touched by it.
+    """
+    started = time.perf_counter()
+    async with arrival.draft as draft:
+        with telemetry.span(names.SPAN_STORE, {names.DELIVERY_ID: str(delivery), names.BYTES: draft.size}) as span:
+            try:
+                verdict = await _stored(arrival, delivery, principal, objects=objects, ledger=ledger)
+            except PassingFault as fault:
+                log.warning("instance.not_stored", code=fault.code, delivery=str(delivery))
+                verdict = Verdict.unavailable(fault.code, fault.reason, arrival.announced)
+            except Exception as error:  # noqa: BLE001  # a stumble over one instance must not end its delivery
+                log.error("instance.failed", error, delivery=str(delivery))
+                verdict = Verdict.failed(arrival.announced)
+            span.set_attribute(names.OUTCOME, verdict.outcome.value)
+            if verdict.code:
+                span.set_attribute(names.REASON_CODE, verdict.code)
+            tally.instance(verdict.outcome, draft.size, time.perf_counter() - started)
+            return verdict
+
+
+async def _stored(
+    arrival: Arrival, delivery: UUID, principal: Principal, *, objects: Objects, ledger: Ledger
+) -> Verdict:
+    draft, verdict = arrival.draft, arrival.verdict
+    if verdict is None:
+        parsed, verdict = await asyncio.to_thread(_examine, draft, arrival.announced)
+        if parsed is not None and verdict is None:
+            entry = Entry.of(parsed, digest=await objects.keep(draft), size=draft.size)
+            written = await ledger.record(Offer(entry, delivery, _facts(entry, principal)))
+            return Verdict.written(written, entry)
+    assert verdict is not None  # noqa: S101  # `_examine` gives one or the other
+    if verdict.outcome is Outcome.REFUSED:
+        await ledger.say(_audit(principal, AuditOutcome.REFUSED, reason_code=verdict.code, detail="instance"))
+    return verdict
+
+
+def _examine(draft: Draft, announced: Announced) -> tuple[ParsedInstance | None, Verdict | None]:
+    """Read the draft to its end (in a thread: it is work for the processor)."""
+    parsed = None
+    try:
+        draft.seal()
+        parsed = parse_instance(memoryview(draft.content))
+        check_expected(
+            parsed,
+            sop_class_uid=announced.sop_class_uid,
+            sop_instance_uid=announced.sop_instance_uid,
+            study_instance_uid=announced.study_instance_uid,
+        )
+    except InstanceError as error:
+        return None, Verdict.refused(error.reason, announced, parsed)
+    return parsed, None
+
+
+def _facts(entry: Entry, principal: Principal) -> dict[Written, tuple[InstanceStored | AuditRecorded, ...]]:
+    stored = InstanceStored(
+        study_instance_uid=entry.study_instance_uid,
+        series_instance_uid=entry.series_instance_uid,
+        sop_instance_uid=entry.sop_instance_uid,
+        sop_class_uid=entry.sop_class_uid,
+        digest=entry.digest,
+    )
+    return {
+        Written.STORED: (stored, _audit(principal, AuditOutcome.SUCCESS, entry=entry, detail="instance")),
+        Written.UNCHANGED: (_audit(principal, AuditOutcome.SUCCESS, entry=entry, detail="unchanged"),),
+        Written.KEPT_FIRST: (
+            _audit(principal, AuditOutcome.REFUSED, entry=entry, reason_code="kept-first", detail="conflict"),
+        ),
+    }
+
+
+def _audit(
+    principal: Principal, outcome: AuditOutcome, *, entry: Entry | None = None, reason_code: str = "", detail: str
+) -> AuditRecorded:
+    return AuditRecorded(
+        record_id=uuid4().hex,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        service="ingest",
+        action=Action.STORE,
+        outcome=outcome,
+        reason_code=reason_code,
+        caller=principal.subject,
+        institution=principal.institution,
+        proved_by=principal.proved_by,
+        source=principal.source,
+        study_instance_uid=entry.study_instance_uid if entry else "",
+        series_instance_uid=entry.series_instance_uid if entry else "",
+        sop_instance_uid=entry.sop_instance_uid if entry else "",
+        instances=1,
+        trace_id=telemetry.trace_id(),
+        detail=detail,
+    )
+
+
+async def settle_next(*, book: Book, tally: Tally, log: Log) -> bool:
+    """Settle one quiet series, if there is one; the span continues the trace of the store that came last.
+
+    Returns:
+        Whether there was one.
+    """
+    async with book.claim() as claim:
+        if claim is None:
+            return False
+        fact = claim.quiet.settled()
+        if fact is None:
+            await claim.settle(None)
+            return True
+        attributes = {names.REVISION: fact.revision, names.INSTANCES: fact.instances}
+        with telemetry.span(names.SPAN_SETTLE, attributes, parent=telemetry.extract(claim.quiet.trace)):
+            await claim.settle(fact)
+            tally.settled(fact.instances)
+            log.info("series.settled", revision=fact.revision, instances=fact.instances, digest=fact.digest)
+        return True
+
+
+async def settle_forever(stopping: asyncio.Event, *, book: Book, tally: Tally, log: Log) -> None:
+    """Settle series as they fall quiet, until `stopping`. Any number of processes may do it at once."""
+    while not stopping.is_set():
+        wait = _WAIT_SECONDS
+        try:
+            while not stopping.is_set() and await settle_next(book=book, tally=tally, log=log):
+                pass
+        except PassingFault as fault:
+            log.warning("settling.waiting", code=fault.code)
+            wait = _WAIT_AFTER_FAULT_SECONDS
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait):
+                await stopping.wait()

@@ -1,0 +1,166 @@
+"""What ingest knows: what a carrier announced, what became of an instance, when a series has settled anew."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+from uuid import UUID
+
+from services.contracts.events import Event, SeriesSettled
+from services.dicom.part10 import ParsedInstance, Reason
+from services.store.model import Entry, Written, series_digest
+
+OUT_OF_RESOURCES = 0xA700
+PROCESSING_FAILURE = 0x0110
+COERCED = 0xB000
+"""PS3.18 Table 10.5.3-1 and 10.5.3-2, PS3.4 Table B.2-1."""
+
+
+class Outcome(StrEnum):
+    """What became of an instance."""
+
+    STORED = "stored"
+    UNCHANGED = "unchanged"
+    KEPT_FIRST = "kept-first"
+    REFUSED = "refused"
+    UNAVAILABLE = "unavailable"
+
+
+_OUTCOME = {
+    Written.STORED: Outcome.STORED,
+    Written.UNCHANGED: Outcome.UNCHANGED,
+    Written.KEPT_FIRST: Outcome.KEPT_FIRST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What the carrier said of an instance; "" was not said. A mismatch is refused."""
+
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    study_instance_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the sender is told of one instance.
+
+    Attributes:
+        status: Failure Reason or Warning Reason of PS3.18, status of PS3.7: 0 when stored.
+        code: stable, for programs; "" when stored.
+        reason: one sentence without PHI.
+    """
+
+    outcome: Outcome
+    status: int = 0
+    code: str = ""
+    reason: str = ""
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
+    sop_class_uid: str = ""
+
+    @property
+    def kept(self) -> bool:
+        """Whether an instance of this UID is served now."""
+        return self.outcome in (Outcome.STORED, Outcome.UNCHANGED, Outcome.KEPT_FIRST)
+
+    @classmethod
+    def written(cls, written: Written, entry: Entry) -> Self:
+        """The verdict on an instance that the index took."""
+        conflict = written is Written.KEPT_FIRST
+        return cls(
+            outcome=_OUTCOME[written],
+            status=COERCED if conflict else 0,
+            code="kept-first" if conflict else "",
+            reason="Another object with this SOP Instance UID is stored already and stays." if conflict else "",
+            study_instance_uid=entry.study_instance_uid,
+            series_instance_uid=entry.series_instance_uid,
+            sop_instance_uid=entry.sop_instance_uid,
+            sop_class_uid=entry.sop_class_uid,
+        )
+
+    @classmethod
+    def refused(cls, reason: Reason, announced: Announced, parsed: ParsedInstance | None = None) -> Self:
+        """The verdict on an instance that is at fault."""
+        return cls(
+            outcome=Outcome.REFUSED,
+            status=reason.failure_reason,
+            code=reason.value,
+            reason=reason.text,
+            sop_instance_uid=parsed.sop_instance_uid if parsed else announced.sop_instance_uid,
+            sop_class_uid=parsed.sop_class_uid if parsed else announced.sop_class_uid,
+        )
+
+    @classmethod
+    def unavailable(cls, code: str, reason: str, announced: Announced) -> Self:
+        """The verdict where we are at fault: the same may pass later."""
+        return cls(
+            outcome=Outcome.UNAVAILABLE,
+            status=OUT_OF_RESOURCES,
+            code=code,
+            reason=reason,
+            sop_instance_uid=announced.sop_instance_uid,
+            sop_class_uid=announced.sop_class_uid,
+        )
+
+    @classmethod
+    def failed(cls, announced: Announced) -> Self:
+        """The verdict on an instance over which our own code stumbled."""
+        return cls(
+            outcome=Outcome.REFUSED,
+            status=PROCESSING_FAILURE,
+            code="internal",
+            reason="The instance could not be processed.",
+            sop_instance_uid=announced.sop_instance_uid,
+            sop_class_uid=announced.sop_class_uid,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An instance for the ledger: its object is durable.
+
+    Attributes:
+        delivery: what carried it.
+        facts: what to say in the same transaction, by what becomes of it.
+    """
+
+    entry: Entry
+    delivery: UUID
+    facts: Mapping[Written, tuple[Event, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """A series that nothing touches any more.
+
+    Attributes:
+        revision: of the set that settled last; 0 before the first.
+        digest: of that set, hex; "" before the first.
+        instances: SOP Instance UID and sha256 (hex) of each instance that is stored now.
+        trace: the trace context of the store that came last.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    revision: int
+    digest: str
+    instances: tuple[tuple[str, str], ...]
+    trace: Mapping[str, str]
+
+    def settled(self) -> SeriesSettled | None:
+        """The fact to say: a new revision, or nothing when the set is the one that settled last."""
+        digest = series_digest(self.instances)
+        if digest == self.digest:
+            return None
+        return SeriesSettled(
+            study_instance_uid=self.study_instance_uid,
+            series_instance_uid=self.series_instance_uid,
+            revision=self.revision + 1,
+            digest=digest,
+            instances=len(self.instances),
+        )

@@ -1,0 +1,25 @@
+"""What an operator can set: `PLEXUS_INGEST_*`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from services.chassis.settings import BusSettings, DatabaseSettings, RpcSettings, ServiceSettings, configured
+
+
+class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
+    """Settings of ingest."""
+
+    model_config = configured("ingest")
+    http_port: int = 8102
+    grpc_port: int = 9102
+    objects_url: str
+    """Where objects lie: `file:///absolute/path`."""
+    max_instance_bytes: int = Field(4 * 1024**3, gt=0)
+    """An instance that is larger is refused."""
+    instances_in_flight: int = Field(4, ge=1, le=64)
+    """How many instances of one delivery are checked and stored at a time."""
+    settle_seconds: float = Field(2.0, ge=0)
+    """A series settles when what carried it has ended and nothing new came for so long."""
+    delivery_lost_seconds: float = Field(15.0, gt=1)
+    """A delivery whose process gave no sign of life for so long is over: that process was killed."""

@@ -1,0 +1,220 @@
+"""Writing the index: some instances at a time, each either stored, unchanged or noted as a conflict.
+
+The caller opens the transaction, so that its own rows and outgoing facts commit with these. Locks are taken in the
+order of UIDs, studies first: any number of processes may write at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from services.store import columns
+from services.store.model import Entry, Recorded, Written
+
+Connection = asyncpg.Connection | PoolConnectionProxy
+KeyT = TypeVar("KeyT", bound=Hashable)
+
+_STUDY_TYPES = ("text",) * 11 + ("bytea",)
+_INSTANCE_TYPES = (
+    *("text", "text", "text", "bigint", "integer", "integer", "integer", "integer"),
+    *("bytea", "bigint", "bytea", "bytea"),
+)
+
+
+def _arguments(types: Sequence[str], first: int) -> str:
+    return ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, start=first))
+
+
+_STORE = f"""
+WITH stored AS (
+    INSERT INTO index.instance (series, {", ".join(columns.INSTANCE_COLUMNS)})
+    SELECT * FROM unnest($1::bigint[], {_arguments(_INSTANCE_TYPES, 2)})
+    ON CONFLICT (sop_instance_uid) DO NOTHING
+    RETURNING series, sop_class_uid
+), in_series AS (
+    SELECT series AS id, count(*) AS n FROM stored GROUP BY series
+), in_study AS (
+    SELECT se.study AS id, count(*) AS n, array_agg(DISTINCT stored.sop_class_uid) AS classes
+    FROM stored JOIN index.series se ON se.id = stored.series GROUP BY se.study
+), counted_series AS (
+    UPDATE index.series se SET instance_count = se.instance_count + a.n, change = se.change + a.n
+    FROM in_series a WHERE se.id = a.id
+), counted_study AS (
+    UPDATE index.study st SET instance_count = st.instance_count + a.n, change = st.change + a.n,
+        sop_classes = CASE WHEN st.sop_classes @> a.classes THEN st.sop_classes
+            ELSE ARRAY(SELECT DISTINCT c FROM unnest(st.sop_classes || a.classes) AS c ORDER BY c) END
+    FROM in_study a WHERE st.id = a.id
+)
+SELECT count(*) FROM stored
+"""  # noqa: S608  # names of columns
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What is there for an entry: the digest under its SOP Instance UID, the key of its series."""
+
+    digest: str | None
+    series: int | None
+
+
+class RacedError(Exception):
+    """Another process stored one of these instances meanwhile: roll back and do it all again."""
+
+
+async def record(connection: Connection, entries: Sequence[Entry]) -> list[Recorded]:
+    """Write instances into the index, in the transaction that is open on `connection`.
+
+    Args:
+        entries: their objects are durable. Several may have the same SOP Instance UID: the first of them counts.
+
+    Returns:
+        What became of each, in the same order.
+
+    Raises:
+        RacedError: the transaction has to be rolled back; the same call in a new one will do.
+    """
+    places = await _look_up(connection, entries)
+    kept = {entry.sop_instance_uid: place.digest for entry, place in zip(entries, places, strict=True) if place.digest}
+    fresh: dict[str, int] = {}
+    for position, (entry, place) in enumerate(zip(entries, places, strict=True)):
+        if place.digest is None:
+            fresh.setdefault(entry.sop_instance_uid, position)
+            kept.setdefault(entry.sop_instance_uid, entry.digest)
+    series_of = await _store(connection, [(entries[at], places[at]) for at in fresh.values()]) if fresh else {}
+    results: list[Recorded] = []
+    for position, entry in enumerate(entries):
+        uid = entry.sop_instance_uid
+        if fresh.get(uid) == position:
+            results.append(Recorded(Written.STORED, series_of[uid]))
+        elif entry.digest == kept[uid]:
+            results.append(Recorded(Written.UNCHANGED))
+        else:
+            results.append(Recorded(Written.KEPT_FIRST))
+            await _note_conflict(connection, entry)
+    return results
+
+
+async def _look_up(connection: Connection, entries: Sequence[Entry]) -> list[_Place]:
+    rows = await connection.fetch(
+        "SELECT encode(i.digest, 'hex') AS digest, st.id AS study, se.id AS series"
+        " FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS e(study, series, instance, position)"
+        " LEFT JOIN index.instance i ON i.sop_instance_uid = e.instance"
+        " LEFT JOIN index.study st ON st.study_instance_uid = e.study"
+        " LEFT JOIN index.series se ON se.study = st.id AND se.series_instance_uid = e.series ORDER BY e.position",
+        [entry.study_instance_uid for entry in entries],
+        [entry.series_instance_uid for entry in entries],
+        [entry.sop_instance_uid for entry in entries],
+    )
+    return [_Place(row["digest"], row["series"]) for row in rows]
+
+
+async def _store(connection: Connection, placed: Sequence[tuple[Entry, _Place]]) -> dict[str, int]:
+    """Insert instances, with the rows above them where they are new; gives the key of the series of each."""
+    made: dict[tuple[str, str], int] = {}
+    homeless = [entry for entry, place in placed if place.series is None]
+    if homeless:
+        studies = await _studies(connection, homeless)
+        series = await _series(connection, homeless, studies)
+        made = {
+            (e.study_instance_uid, e.series_instance_uid): series[studies[e.study_instance_uid], e.series_instance_uid]
+            for e in homeless
+        }
+    series_of = {
+        entry.sop_instance_uid: place.series or made[entry.study_instance_uid, entry.series_instance_uid]
+        for entry, place in placed
+    }
+    ordered = sorted((entry for entry, _ in placed), key=lambda entry: entry.sop_instance_uid)
+    stored = await connection.fetchval(
+        _STORE,
+        [series_of[entry.sop_instance_uid] for entry in ordered],
+        *_transposed(map(columns.instance_row, ordered)),
+    )
+    if stored < len(ordered):
+        raise RacedError
+    return series_of
+
+
+async def _studies(connection: Connection, entries: Sequence[Entry]) -> dict[str, int]:
+    """Keys of the studies, made where they are new; locked, so that their numbers can be changed."""
+    first = _first_of(entries, lambda entry: entry.study_instance_uid)
+    found = await _locked_studies(connection, first)
+    missing = sorted(first.keys() - found.keys())
+    if missing:
+        names = ", ".join(columns.STUDY_COLUMNS)
+        await connection.execute(
+            f"INSERT INTO index.study ({names}) SELECT * FROM unnest({_arguments(_STUDY_TYPES, 1)})"  # noqa: S608  # names of columns
+            " ON CONFLICT (study_instance_uid) DO NOTHING",
+            *_transposed(columns.study_row(first[uid]) for uid in missing),
+        )
+        found |= await _locked_studies(connection, missing)
+    return found
+
+
+async def _locked_studies(connection: Connection, uids: Iterable[str]) -> dict[str, int]:
+    rows = await connection.fetch(
+        "SELECT study_instance_uid, id FROM index.study WHERE study_instance_uid = ANY($1::text[])"
+        " ORDER BY study_instance_uid FOR NO KEY UPDATE",
+        list(uids),
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+async def _series(
+    connection: Connection, entries: Sequence[Entry], studies: Mapping[str, int]
+) -> dict[tuple[int, str], int]:
+    """Keys of the series by study and UID, made where they are new. The lock on the study guards them."""
+    first = _first_of(entries, lambda entry: (studies[entry.study_instance_uid], entry.series_instance_uid))
+    rows = await connection.fetch(
+        "SELECT s.study, s.series_instance_uid, s.id FROM index.series s"
+        " JOIN unnest($1::bigint[], $2::text[]) AS wanted(study, uid)"
+        " ON s.study = wanted.study AND s.series_instance_uid = wanted.uid",
+        [study for study, _ in first],
+        [uid for _, uid in first],
+    )
+    found = {(row[0], row[1]): row[2] for row in rows}
+    names = ", ".join(columns.SERIES_COLUMNS)
+    arguments = ", ".join(f"${number}" for number in range(2, 2 + len(columns.SERIES_COLUMNS)))
+    for key in sorted(first.keys() - found.keys()):
+        row = columns.series_row(first[key])
+        found[key] = await connection.fetchval(
+            f"INSERT INTO index.series (study, {names}) VALUES ($1, {arguments}) RETURNING id",  # noqa: S608  # names of columns
+            key[0],
+            *row,
+        )
+        await connection.execute(
+            "UPDATE index.study SET series_count = series_count + 1,"
+            " modalities = ARRAY(SELECT DISTINCT m FROM unnest(modalities || $2::text) AS m WHERE m <> '' ORDER BY m)"
+            " WHERE id = $1",
+            key[0],
+            row[columns.SERIES_COLUMNS.index("modality")],
+        )
+    return found
+
+
+async def _note_conflict(connection: Connection, entry: Entry) -> None:
+    await connection.execute(
+        "INSERT INTO index.conflict AS c (instance, digest, bytes, study_instance_uid, series_instance_uid)"
+        " SELECT id, $2, $3, $4, $5 FROM index.instance WHERE sop_instance_uid = $1"
+        " ON CONFLICT (instance, digest) DO UPDATE SET times = c.times + 1",
+        entry.sop_instance_uid,
+        bytes.fromhex(entry.digest),
+        entry.size,
+        entry.study_instance_uid,
+        entry.series_instance_uid,
+    )
+
+
+def _first_of(entries: Iterable[Entry], key: Callable[[Entry], KeyT]) -> dict[KeyT, Entry]:
+    first: dict[KeyT, Entry] = {}
+    for entry in entries:
+        first.setdefault(key(entry), entry)
+    return first
+
+
+def _transposed(rows: Iterable[columns.Row]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,44 @@
+"""The port of the object store: bytes under the name of their sha256. A name tells nothing of whose they are."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Protocol
+
+from services.store.drafts import Draft
+
+CHUNK_BYTES = 256 * 1024
+
+
+class ObjectStore(Protocol):
+    """What every adapter (`file_objects`, `memory`, later S3) does, and `tests/contract/test_objects.py` asks of it."""
+
+    def draft(self) -> Draft:
+        """A place for bytes that come in."""
+
+    async def keep(self, draft: Draft) -> str:
+        """Make a sealed draft durable and give its digest: once this returns, no crash loses it. Idempotent.
+
+        Raises:
+            ObjectsUnavailable: it could not be made durable; nothing is visible.
+        """
+
+    async def read(self, digest: str, offset: int = 0, length: int | None = None) -> bytes:
+        """The object's bytes from `offset`, at most `length` of them (all without it).
+
+        Raises:
+            ObjectMissing: no such object.
+            ObjectsUnavailable: it could not be read.
+        """
+
+    def stream(
+        self, digest: str, offset: int = 0, length: int | None = None, chunk: int = CHUNK_BYTES
+    ) -> AsyncIterator[bytes]:
+        """As `read`, in chunks. Raises the same, at the first chunk."""
+
+    async def sweep(self) -> None:
+        """Remove drafts that a killed process left, a day ago or earlier. Never touches an object."""
+
+    def path(self, digest: str) -> Path | None:
+        """The object as a local file that never changes, where there is one."""

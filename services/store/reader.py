@@ -1,0 +1,195 @@
+"""Reading the index: searches for QIDO-RS, rows and metadata for retrieval. One statement a question.
+
+Every table is named with its schema, so that the reader's own role may have another search path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import asyncpg
+
+from services.store.errors import IndexUnavailable
+from services.store.model import Found, InstanceRow, Level, Metadata, Query, SeriesRow, StudyRow
+from services.store.search import Arguments, where
+
+_STUDY = (
+    "st.study_instance_uid, st.modalities, st.sop_classes, st.series_count, st.instance_count,"
+    " st.change AS study_change, st.attributes AS study_attributes"
+)
+_SERIES = (
+    "st.study_instance_uid, se.series_instance_uid, se.modality, se.instance_count AS series_instance_count,"
+    " se.change AS series_change, se.attributes AS series_attributes"
+)
+_INSTANCE = (
+    "st.study_instance_uid, se.series_instance_uid, i.sop_instance_uid, i.sop_class_uid, i.transfer_syntax_uid,"
+    " i.instance_number, i.rows, i.columns, i.bits_allocated, i.number_of_frames, encode(i.digest, 'hex') AS digest,"
+    " i.bytes, i.stored_at"
+)
+_SERIES_JOINED = "index.study st JOIN index.series se ON se.study = st.id"
+_INSTANCE_JOINED = f"{_SERIES_JOINED} JOIN index.instance i ON i.series = se.id"
+
+_NEWEST_STUDY = "st.study_date DESC, st.study_time DESC, st.id DESC"
+_BY_SERIES_NUMBER = "se.series_number, se.id"
+_BY_INSTANCE_NUMBER = "i.instance_number, i.sop_instance_uid"
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+)
+
+
+class IndexReader:
+    """The reading side of the index."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        """Read through `pool`, whose role may SELECT in the schema `index`."""
+        self._pool = pool
+
+    async def search(self, query: Query) -> list[Found]:
+        """What answers the query, in an order that does not change between pages.
+
+        Raises:
+            IndexUnavailable: PostgreSQL does not answer.
+        """
+        arguments = Arguments()
+        condition = where(query, arguments)
+        with_study = not query.study_instance_uid
+        with_series = not query.series_instance_uid
+        match query.level:
+            case Level.STUDY:
+                selected, joined, order = _STUDY, "index.study st", _NEWEST_STUDY
+            case Level.SERIES:
+                selected, joined = _SERIES, _SERIES_JOINED
+                order = "se.id DESC" if with_study else _BY_SERIES_NUMBER
+            case Level.INSTANCE:
+                selected, joined = _INSTANCE, _INSTANCE_JOINED
+                order = "i.id DESC" if with_study else f"{_BY_SERIES_NUMBER}, {_BY_INSTANCE_NUMBER}"
+                if with_series:
+                    selected += f", {_SERIES}"
+        if with_study and query.level is not Level.STUDY:
+            selected += f", {_STUDY}"
+        rows = await self._fetch(
+            f"SELECT {selected} FROM {joined} WHERE {condition} ORDER BY {order}"  # noqa: S608  # fixed texts and $n
+            f" LIMIT {arguments.add(query.limit)} OFFSET {arguments.add(query.offset)}",
+            *arguments.values,
+        )
+        return [
+            Found(
+                study=_study(row) if with_study or query.level is Level.STUDY else None,
+                series=_series(row)
+                if query.level is Level.SERIES or (query.level is Level.INSTANCE and with_series)
+                else None,
+                instance=_instance(row) if query.level is Level.INSTANCE else None,
+            )
+            for row in rows
+        ]
+
+    async def series(self, study_instance_uid: str, series_instance_uid: str) -> SeriesRow | None:
+        """One series, or None. Raises `IndexUnavailable`."""
+        rows = await self._fetch(
+            f"SELECT {_SERIES} FROM {_SERIES_JOINED}"  # noqa: S608  # fixed texts
+            " WHERE st.study_instance_uid = $1 AND se.series_instance_uid = $2",
+            study_instance_uid,
+            series_instance_uid,
+        )
+        return _series(rows[0]) if rows else None
+
+    async def study_series(self, study_instance_uid: str) -> list[SeriesRow]:
+        """The series of a study by Series Number; empty when there is no such study. Raises `IndexUnavailable`."""
+        rows = await self._fetch(
+            f"SELECT {_SERIES} FROM {_SERIES_JOINED} WHERE st.study_instance_uid = $1 ORDER BY {_BY_SERIES_NUMBER}",  # noqa: S608  # fixed texts
+            study_instance_uid,
+        )
+        return [_series(row) for row in rows]
+
+    async def series_instances(self, study_instance_uid: str, series_instance_uid: str) -> list[InstanceRow]:
+        """The instances of a series by Instance Number, without metadata and layout; empty: no such series.
+
+        Raises:
+            IndexUnavailable: PostgreSQL does not answer.
+        """
+        rows = await self._fetch(
+            f"SELECT {_INSTANCE} FROM {_INSTANCE_JOINED} WHERE st.study_instance_uid = $1"  # noqa: S608  # fixed texts
+            f" AND se.series_instance_uid = $2 ORDER BY {_BY_INSTANCE_NUMBER}",
+            study_instance_uid,
+            series_instance_uid,
+        )
+        return [_instance(row) for row in rows]
+
+    async def series_metadata(self, study_instance_uid: str, series_instance_uid: str) -> Metadata | None:
+        """The metadata of all instances of a series by Instance Number, or None. Raises `IndexUnavailable`."""
+        rows = await self._fetch(
+            f"SELECT se.change, i.metadata FROM {_INSTANCE_JOINED} WHERE st.study_instance_uid = $1"  # noqa: S608  # fixed texts
+            f" AND se.series_instance_uid = $2 ORDER BY {_BY_INSTANCE_NUMBER}",
+            study_instance_uid,
+            series_instance_uid,
+        )
+        return Metadata(rows[0]["change"], tuple(row["metadata"] for row in rows)) if rows else None
+
+    async def instance(
+        self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str
+    ) -> InstanceRow | None:
+        """One instance with its metadata and layout, or None. Raises `IndexUnavailable`."""
+        rows = await self._fetch(
+            f"SELECT {_INSTANCE}, i.metadata, i.layout FROM {_INSTANCE_JOINED} WHERE st.study_instance_uid = $1"  # noqa: S608  # fixed texts
+            " AND se.series_instance_uid = $2 AND i.sop_instance_uid = $3",
+            study_instance_uid,
+            series_instance_uid,
+            sop_instance_uid,
+        )
+        return _instance(rows[0], metadata=rows[0]["metadata"], layout=rows[0]["layout"]) if rows else None
+
+    async def _fetch(self, statement: str, *arguments: object) -> Sequence[asyncpg.Record]:
+        try:
+            rows: Sequence[asyncpg.Record] = await self._pool.fetch(statement, *arguments)
+        except _AWAY as error:
+            raise IndexUnavailable(type(error).__name__) from error
+        return rows
+
+
+def _study(row: asyncpg.Record) -> StudyRow:
+    return StudyRow(
+        study_instance_uid=row["study_instance_uid"],
+        modalities=tuple(row["modalities"]),
+        sop_classes=tuple(row["sop_classes"]),
+        series=row["series_count"],
+        instances=row["instance_count"],
+        change=row["study_change"],
+        attributes=row["study_attributes"],
+    )
+
+
+def _series(row: asyncpg.Record) -> SeriesRow:
+    return SeriesRow(
+        study_instance_uid=row["study_instance_uid"],
+        series_instance_uid=row["series_instance_uid"],
+        modality=row["modality"],
+        instances=row["series_instance_count"],
+        change=row["series_change"],
+        attributes=row["series_attributes"],
+    )
+
+
+def _instance(row: asyncpg.Record, *, metadata: bytes = b"", layout: bytes = b"") -> InstanceRow:
+    return InstanceRow(
+        study_instance_uid=row["study_instance_uid"],
+        series_instance_uid=row["series_instance_uid"],
+        sop_instance_uid=row["sop_instance_uid"],
+        sop_class_uid=row["sop_class_uid"],
+        transfer_syntax_uid=row["transfer_syntax_uid"],
+        instance_number=row["instance_number"],
+        rows=row["rows"],
+        columns=row["columns"],
+        bits_allocated=row["bits_allocated"],
+        number_of_frames=row["number_of_frames"],
+        digest=row["digest"],
+        size=row["bytes"],
+        stored_at=row["stored_at"],
+        metadata=metadata,
+        layout=layout,
+    )

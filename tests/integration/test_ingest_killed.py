@@ -1,0 +1,137 @@
+"""`kill -9` of ingest in the middle of a delivery: what was said to be stored is there, and the series settles."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import asyncpg
+import grpc.aio
+import nats
+import pytest
+from nats.js.api import ConsumerConfig, DeliverPolicy
+
+from services.contracts import calls, subjects
+from services.contracts.events import SeriesSettled
+from services.dicom import uids
+from services.dicom.part10 import parse_instance
+from services.store.file_objects import FileObjects
+from services.store.model import series_digest
+from tests.unit.ingest.made import made
+
+_COUNT = 60
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Process:
+    """Ingest as its own process; `start` again after `kill`."""
+
+    def __init__(self, database_url: str, nats_url: str, folder: Path) -> None:
+        self.address = f"127.0.0.1:{(port := free_port())}"
+        self._log = folder / "log"
+        self._environment = os.environ | {
+            "PLEXUS_INGEST_DATABASE_URL": database_url,
+            "PLEXUS_INGEST_NATS_URL": nats_url,
+            "PLEXUS_INGEST_OBJECTS_URL": f"file://{folder}/objects",
+            "PLEXUS_INGEST_HTTP_PORT": str(free_port()),
+            "PLEXUS_INGEST_GRPC_PORT": str(port),
+            "PLEXUS_INGEST_SETTLE_SECONDS": "0.5",
+            "PLEXUS_INGEST_DELIVERY_LOST_SECONDS": "2",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.ingest"], env=self._environment, stdout=log, stderr=log
+            )
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            self._process.wait(60)
+            self._process = None
+
+
+@pytest.fixture
+def process(database_url: str, nats_url: str, tmp_path: Path) -> Iterator[Process]:
+    started = Process(database_url, nats_url, tmp_path)
+    started.start()
+    yield started
+    started.kill(signal.SIGTERM)
+
+
+async def deliver(address: str, files: list[bytes], outcomes: dict[int, int], *, until: int = _COUNT) -> None:
+    """Send files until `until` replies have come; an outcome is what the sender was told."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        await asyncio.wait_for(channel.channel_ready(), 60)
+        call = calls.IngestStub(channel).Store()
+
+        async def send() -> None:
+            for number, file in enumerate(files):
+                await call.write(calls.StoreRequest(begin=calls.Begin(sequence=str(number))))
+                await call.write(calls.StoreRequest(chunk=file))
+                await call.write(calls.StoreRequest(end=calls.End()))
+            await call.done_writing()
+
+        sending = asyncio.create_task(send())
+        while len(outcomes) < until:
+            reply = await call.read()
+            if reply is grpc.aio.EOF:
+                break
+            outcomes[int(reply.sequence)] = reply.outcome
+        if until == _COUNT:
+            await sending
+            assert await call.read() is grpc.aio.EOF
+        else:
+            sending.cancel()
+
+
+async def test_what_was_said_to_be_stored_survives_a_kill_and_the_series_settles(
+    process: Process, database_url: str, nats_url: str, tmp_path: Path
+) -> None:
+    study, series = uids.new_uid(), uids.new_uid()
+    files = [made(64, StudyInstanceUID=study, SeriesInstanceUID=series, InstanceNumber=n) for n in range(_COUNT)]
+    client = await nats.connect(nats_url)
+    told: dict[int, int] = {}
+    await deliver(process.address, files, told, until=_COUNT // 2)
+    process.kill()
+    database = await asyncpg.connect(database_url)
+    rows = await database.fetch("SELECT sop_instance_uid, encode(digest, 'hex') AS digest FROM index.instance")
+    stored = {row["sop_instance_uid"]: row["digest"] for row in rows}
+
+    assert set(told.values()) == {calls.StoreReply.OUTCOME_STORED}
+    assert {parse_instance(files[number]).sop_instance_uid for number in told} <= set(stored)
+    objects = FileObjects(tmp_path / "objects")
+    for file in files:
+        if digest := stored.get(parse_instance(file).sop_instance_uid):
+            assert await objects.read(digest) == file
+
+    heard = await client.jetstream().subscribe(
+        subjects.SERIES_SETTLED, config=ConsumerConfig(deliver_policy=DeliverPolicy.NEW)
+    )
+    process.start()
+    partial = SeriesSettled.from_bytes((await heard.next_msg(60)).data)
+    assert (partial.series_instance_uid, partial.revision, partial.instances) == (series, 1, len(stored))
+    assert partial.digest == series_digest(stored.items())
+
+    again: dict[int, int] = {}
+    await deliver(process.address, files, again)
+    whole = SeriesSettled.from_bytes((await heard.next_msg(60)).data)
+    assert set(again.values()) <= {calls.StoreReply.OUTCOME_STORED, calls.StoreReply.OUTCOME_UNCHANGED}
+    assert all(again[number] == calls.StoreReply.OUTCOME_UNCHANGED for number in told)
+    assert (whole.revision, whole.instances) == (2, _COUNT)
+    assert await database.fetchval("SELECT count(*) FROM index.instance") == _COUNT
+    await database.close()
+    await client.close()
