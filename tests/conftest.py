@@ -20,6 +20,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+pytest_plugins = ["tests.mesh"]
+
 _ROOT = Path(__file__).resolve().parent.parent
 _BIN = Path(sys.prefix) / "bin"
 SHARED_DATA = _ROOT.parent / "shared" / "data"
@@ -137,7 +139,9 @@ def postgres_url(parts_folder: Path) -> Iterator[str]:
          "-c", "max_connections=300"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    _until(lambda: _listens(port), process, "postgres")
+    # It listens before it lets anyone in.
+    ready = [binaries / "pg_isready", "-h", "127.0.0.1", "-p", str(port), "-q"]
+    _until(lambda: subprocess.run(ready, check=False).returncode == 0, process, "postgres")
     yield f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
     _stop(process, signal.SIGINT)
 

@@ -33,7 +33,8 @@ from services.chassis.log import Log
 
 MESSAGE_ID = "Nats-Msg-Id"
 SCHEMA = "Plexus-Schema"
-_TRIES = 6
+_TRIES = 12
+"""With the backoff: some four minutes, long enough to start a part anew."""
 _TRIES_UNFORESEEN = 3
 _DUPLICATE_WINDOW_SECONDS = 3600
 _CONNECT_SECONDS = 30
@@ -76,14 +77,12 @@ class Delivery:
 
     Attributes:
         attempt: 1 the first time.
-        last: whether a `PassingFault` would be final now.
     """
 
     subject: str
     data: bytes
     message_id: str
     attempt: int
-    last: bool
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -97,6 +96,7 @@ class Subscription:
         handle: idempotent; returning acknowledges.
         failed: called once before a message is given up, to say so; idempotent.
         concurrency: how many messages one process handles at a time.
+        tries: how often a `PassingFault` may come before the message is given up; `None`: never given up.
     """
 
     subject: str
@@ -105,6 +105,7 @@ class Subscription:
     handle: Callable[[Delivery], Awaitable[None]]
     failed: Callable[[Delivery, Fault], Awaitable[None]] | None = None
     concurrency: int = 1
+    tries: int | None = _TRIES
 
 
 class Bus:
@@ -205,9 +206,7 @@ class Bus:
     async def _handle(self, subscription: Subscription, message: Msg) -> None:
         headers = dict(message.headers or {})
         attempt = message.metadata.num_delivered or 1
-        delivery = Delivery(
-            message.subject, message.data, headers.get(MESSAGE_ID, ""), attempt, attempt >= _TRIES, headers
-        )
+        delivery = Delivery(message.subject, message.data, headers.get(MESSAGE_ID, ""), attempt, headers)
         started = asyncio.get_running_loop().time()
         alive = asyncio.create_task(self._say_alive(message))
         outcome = "done"
@@ -243,8 +242,8 @@ class Bus:
     async def _settle_fault(
         self, subscription: Subscription, message: Msg, delivery: Delivery, error: Exception
     ) -> str:
-        tries = _TRIES if isinstance(error, PassingFault) else _TRIES_UNFORESEEN
-        if not isinstance(error, PermanentFault) and delivery.attempt < tries:
+        tries = subscription.tries if isinstance(error, PassingFault) else _TRIES_UNFORESEEN
+        if not isinstance(error, PermanentFault) and (tries is None or delivery.attempt < tries):
             await message.nak(delay=min(0.5 * 2**delivery.attempt, 30))
             return "retried"
         fault = error if isinstance(error, Fault) else PermanentFault("internal", f"unexpected {type(error).__name__}")
@@ -321,5 +320,8 @@ async def connected(
     try:
         yield Bus(client, log=log, ack_wait_seconds=ack_wait_seconds, dead_subject=dead_subject)
     finally:
+        # Not `drain`: a pull consumer's leftover status messages would hold it for half a minute, and whoever consumed
+        # has stopped before this.
         with suppress(NatsError, OSError, TimeoutError):
-            await client.drain()
+            await client.flush(timeout=2)
+        await client.close()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
 
@@ -16,6 +16,7 @@ from services.chassis.health import Health
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+ConnectedT = TypeVar("ConnectedT")
 _CONNECT_SECONDS = 30
 
 
@@ -26,7 +27,11 @@ async def connected(url: str, *, schema: str, size: int, health: Health) -> Asyn
     Raises:
         PassingFault: no database answered within 30 seconds.
     """
-    pool = await _patiently(url, schema=schema, size=size)
+    pool = await _patiently(
+        lambda: asyncpg.create_pool(
+            url, min_size=1, max_size=size, server_settings={"search_path": schema, "timezone": "UTC"}
+        )
+    )
 
     async def answers() -> None:
         await pool.fetchval("SELECT 1")
@@ -38,13 +43,11 @@ async def connected(url: str, *, schema: str, size: int, health: Health) -> Asyn
         await pool.close()
 
 
-async def _patiently(url: str, *, schema: str, size: int) -> asyncpg.Pool:
+async def _patiently(connect: Callable[[], Awaitable[ConnectedT]]) -> ConnectedT:
     until = asyncio.get_running_loop().time() + _CONNECT_SECONDS
     while True:
         try:
-            return await asyncpg.create_pool(
-                url, min_size=1, max_size=size, server_settings={"search_path": schema, "timezone": "UTC"}
-            )
+            return await connect()
         except (OSError, asyncpg.CannotConnectNowError):
             if asyncio.get_running_loop().time() > until:
                 raise PassingFault("database-unreachable", "PostgreSQL does not answer") from None
@@ -56,7 +59,11 @@ async def migrate(url: str, *, package: str, schema: str) -> None:
 
     Runs under an advisory lock, so that several processes of a service may start at once. A revision is a file with
     `revision`, `down_revision`, `upgrade()` and `downgrade()`, as Alembic has them.
+
+    Raises:
+        PassingFault: no database answered within 30 seconds.
     """
+    await (await _patiently(lambda: asyncpg.connect(url))).close()
     # SQLAlchemy and Alembic serve the migration alone: a process that has migrated never needs them again.
     from sqlalchemy.ext.asyncio import create_async_engine
 

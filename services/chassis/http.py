@@ -53,7 +53,16 @@ def create_app(
         status_of: the HTTP status of each fault that a handler of the service raises; without it, a passing fault is
             503 and any other 400.
     """
-    app = FastAPI(title=f"Plexus {service}", docs_url=None, redoc_url=None, openapi_url=f"/{service}/openapi.json")
+    app = FastAPI(
+        title=f"Plexus {service}",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"/{service}/openapi.json",
+        # The framework's own spans hold paths and queries, its logs the input that did not fit: PHI. `_Edge` has ours.
+        telemetry={
+            "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
+        },
+    )  # fmt: skip
 
     @app.get("/healthz", include_in_schema=False)
     async def healthz() -> Response:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import traceback
 from datetime import UTC, datetime
 from types import TracebackType
@@ -16,8 +17,8 @@ from types import TracebackType
 from opentelemetry import trace
 
 OURS = "plexus"
-_TRUSTED = ("uvicorn.error", "asyncio")
-"""Libraries whose texts name addresses and tasks, never data."""
+_TRUSTED = ("uvicorn.error",)
+"""Libraries whose texts name addresses, never data. (Not asyncio: it quotes the exceptions of tasks.)"""
 
 
 class Log:
@@ -84,4 +85,9 @@ def configure(service: str, level: str) -> Log:
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [], name != "uvicorn.access"  # the access log would hold query values
     logging.captureWarnings(True)
-    return Log(service)
+    log = Log(service)
+    # What nobody catches would be printed with its message.
+    sys.excepthook = lambda _, error, __: log.error("process.failed", error)
+    threading.excepthook = lambda args: log.error("thread.failed", args.exc_value)
+    sys.unraisablehook = lambda args: log.error("cleanup.failed", args.exc_value)
+    return log

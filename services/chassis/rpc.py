@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,13 +17,19 @@ from opentelemetry import metrics
 from opentelemetry.trace import SpanKind
 
 from services.chassis import telemetry
-from services.chassis.faults import PassingFault, PermanentFault
+from services.chassis.faults import Fault, PassingFault, PermanentFault
 from services.chassis.log import Log
 from services.chassis.principal import Principal
 
 _caller: ContextVar[Principal] = ContextVar("caller")
 _OPTIONS = (
     ("grpc.keepalive_time_ms", 20_000),
+    # A server takes the third ping on a stream at rest for an attack and breaks the stream off, unless it is told how
+    # often they come.
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    # A peer that was restarted is found within a second; the default lets a channel wait for two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
     ("grpc.so_reuseport", 0),  # a port that is taken is an error, not a second listener
 )
@@ -63,11 +70,17 @@ def fault_of(error: grpc.aio.AioRpcError) -> PassingFault | PermanentFault:
             | grpc.StatusCode.ABORTED
             | grpc.StatusCode.CANCELLED
         ):
+            if reason and _is_code(code):
+                return PassingFault(code, reason)
             return PassingFault("peer-unavailable", f"a service did not answer ({error.code().name})")
-        case _ if reason and " " not in code:
+        case _ if reason and _is_code(code):
             return PermanentFault(code, reason)
         case _:
             return PermanentFault("peer-failed", f"a service could not answer ({error.code().name})")
+
+
+def _is_code(text: str) -> bool:
+    return re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", text) is not None
 
 
 @asynccontextmanager
@@ -133,8 +146,8 @@ class _Edge(grpc.aio.ServerInterceptor):
             with self._around(method, context):
                 try:
                     return await inner(request, context)
-                except (PassingFault, PermanentFault) as fault:
-                    await _abort(context, fault)
+                except Exception as error:  # noqa: BLE001  # every one becomes a status
+                    await self._abort(method, context, error)
 
         return answer
 
@@ -144,10 +157,28 @@ class _Edge(grpc.aio.ServerInterceptor):
                 try:
                     async for reply in inner(request, context):
                         yield reply
-                except (PassingFault, PermanentFault) as fault:
-                    await _abort(context, fault)
+                except Exception as error:  # noqa: BLE001  # every one becomes a status
+                    await self._abort(method, context, error)
 
         return answer
+
+    async def _abort(self, method: str, context: Any, error: Exception) -> None:
+        match error:
+            case grpc.aio.AbortError():
+                raise error
+            case Fault():
+                status = (
+                    grpc.StatusCode.NOT_FOUND
+                    if error.code.startswith("no-such-")
+                    else grpc.StatusCode.UNAVAILABLE
+                    if isinstance(error, PassingFault)
+                    else grpc.StatusCode.FAILED_PRECONDITION
+                )
+                await context.abort(status, f"{error.code}: {error.reason}")
+            case _:
+                # Left alone, gRPC would send the text of the exception, which may quote a value.
+                self._log.error("rpc.failed", error, method=method)
+                await context.abort(grpc.StatusCode.INTERNAL, "internal: the service failed; its log has the trace id")
 
     @contextmanager
     def _around(self, method: str, context: Any) -> Iterator[None]:
@@ -159,18 +190,10 @@ class _Edge(grpc.aio.ServerInterceptor):
             with telemetry.span(method, {"rpc.system": "grpc"}, kind=SpanKind.SERVER, parent=parent):
                 yield
         except grpc.aio.AbortError:
-            outcome = "refused"
+            outcome = "refused" if context.code() != grpc.StatusCode.INTERNAL else "failed"
             raise
-        except Exception as error:
-            outcome = "failed"
-            self._log.error("rpc.failed", error, method=method)
+        except BaseException:
+            outcome = "cancelled"
             raise
         finally:
             self._seconds.record(time.perf_counter() - started, {"method": method, "outcome": outcome})
-
-
-async def _abort(context: Any, fault: PassingFault | PermanentFault) -> None:
-    status = grpc.StatusCode.UNAVAILABLE if isinstance(fault, PassingFault) else grpc.StatusCode.FAILED_PRECONDITION
-    if fault.code.startswith("no-such-"):
-        status = grpc.StatusCode.NOT_FOUND
-    await context.abort(status, f"{fault.code}: {fault.reason}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -14,6 +14,7 @@ import uvicorn
 import uvloop
 from fastapi import APIRouter
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from services.chassis import log as logs
 from services.chassis.faults import Fault
@@ -67,16 +68,27 @@ def main(name: str, settings_type: type[SettingsT], build: Callable[[SettingsT, 
         for item in error.errors():
             print(f"{prefix}{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}", file=sys.stderr)  # noqa: T201
         raise SystemExit(2) from None
+    except SettingsError as error:  # it names the field and no value
+        print(f"{settings_type.model_config.get('env_prefix', '')}*: {error}", file=sys.stderr)  # noqa: T201
+        raise SystemExit(2) from None
     log = logs.configure(name, settings.log_level)
     telemetry = Telemetry(name, spans_file=settings.spans_file, otlp_endpoint=settings.otlp_endpoint)
     try:
         uvloop.run(_run(name, settings, build, log))
     except* Fault as faults:
-        for fault in faults.exceptions:
+        for fault in _leaves(faults):
             log.error("service.stopped", fault, reason=str(fault))
         raise SystemExit(1) from None
     finally:
         telemetry.shutdown()
+
+
+def _leaves(group: BaseExceptionGroup[Fault]) -> Iterator[Fault]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
 
 
 async def _run(

@@ -11,6 +11,7 @@ from opentelemetry import context, metrics, propagate, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
 from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -21,6 +22,13 @@ from services.chassis.faults import Fault
 _tracer = trace.get_tracer("plexus")
 _EXPORT_EVERY_MS = 250
 """Often enough that `plexus trace` shows a job as soon as it is done."""
+_SECONDS_VIEW = View(
+    instrument_name="*_seconds",
+    # The default boundaries are made for milliseconds: every one of our times would fall into the first bucket.
+    aggregation=ExplicitBucketHistogramAggregation(
+        (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+    ),
+)
 
 
 class Telemetry:
@@ -34,7 +42,9 @@ class Telemetry:
         if otlp_endpoint:
             self._add(OTLPSpanExporter(endpoint=f"{otlp_endpoint.rstrip('/')}/v1/traces"))
         trace.set_tracer_provider(self._traces)
-        self._metrics = MeterProvider([PrometheusMetricReader()], resource=resource, shutdown_on_exit=False)
+        self._metrics = MeterProvider(
+            [PrometheusMetricReader()], resource=resource, shutdown_on_exit=False, views=[_SECONDS_VIEW]
+        )
         metrics.set_meter_provider(self._metrics)
 
     def _add(self, exporter: SpanExporter) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -15,7 +16,7 @@ from services.chassis.principal import Principal
 from services.contracts import telemetry as names
 from services.contracts.events import Action, AuditRecorded, InstanceStored
 from services.contracts.events import Outcome as AuditOutcome
-from services.dicom.part10 import InstanceError, ParsedInstance, check_expected, parse_instance
+from services.dicom.part10 import InstanceError, ParsedInstance, check_expected, claimed, parse_instance
 from services.ingest.intake import Arrival
 from services.ingest.model import Announced, Offer, Outcome, Verdict
 from services.ingest.ports import Book, Ledger, Objects, Tally
@@ -88,6 +89,9 @@ def _examine(draft: Draft, announced: Announced) -> tuple[ParsedInstance | None,
             study_instance_uid=announced.study_instance_uid,
         )
     except InstanceError as error:
+        if parsed is None and not announced.sop_instance_uid:
+            sop_class_uid, sop_instance_uid = claimed(memoryview(draft.content))
+            announced = replace(announced, sop_class_uid=sop_class_uid, sop_instance_uid=sop_instance_uid)
         return None, Verdict.refused(error.reason, announced, parsed)
     return parsed, None
 

@@ -1,0 +1,35 @@
+"""What the archive hears on the bus."""
+
+from __future__ import annotations
+
+from services.archive import handlers
+from services.archive.errors import UnreadableFact
+from services.archive.model import Resource
+from services.archive.ports import Documents, Index
+from services.chassis.bus import Delivery, Subscription
+from services.contracts import subjects
+from services.contracts.events import SeriesSettled, UnreadableEventError
+
+_SERIES_AT_ONCE = 2
+
+
+def subscriptions(*, index: Index, documents: Documents) -> list[Subscription]:
+    """A durable consumer for settled series."""
+
+    async def on_settled(delivery: Delivery) -> None:
+        try:
+            settled = SeriesSettled.from_bytes(delivery.data)
+        except UnreadableEventError:
+            raise UnreadableFact from None
+        resource = Resource(settled.study_instance_uid, settled.series_instance_uid)
+        await handlers.prepare(resource, index=index, documents=documents)
+
+    return [
+        Subscription(
+            subject=subjects.SERIES_SETTLED,
+            consumer="archive-series-settled",
+            stream=subjects.HOSPITAL.name,
+            handle=on_settled,
+            concurrency=_SERIES_AT_ONCE,
+        )
+    ]

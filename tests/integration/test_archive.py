@@ -1,0 +1,573 @@
+"""The archive as a whole, on a real PostgreSQL and a real NATS, read by the clients that people use."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import grpc.aio
+import httpx
+import nats
+import pydicom
+import pytest
+import pytest_asyncio
+import uvicorn
+from dicomweb_client.api import DICOMwebClient
+from nats.js.api import ConsumerConfig, DeliverPolicy
+from pydicom.encaps import generate_frames
+
+from services.archive.bootstrap import build
+from services.archive.settings import Settings
+from services.chassis import database
+from services.chassis.bus import headers_of
+from services.chassis.health import Health
+from services.chassis.http import create_app
+from services.chassis.log import Log
+from services.chassis.principal import Principal
+from services.chassis.service import Frame
+from services.contracts import calls, subjects
+from services.contracts.events import AuditRecorded, SeriesSettled
+from services.dicom import dicom_json
+from services.dicom.multipart import MultipartParser, PartBegin, PartData, multipart_boundary, parse_content_type
+from services.dicom.part10 import ParsedInstance, parse_instance
+from services.store import index
+from services.store.file_objects import FileObjects, open_objects
+from services.store.model import Entry
+from tests.conftest import free_port
+from tests.unit.dicom.samples import file_of, minimal, shipped
+
+OHIF_LIST = "limit=101&offset=0&fuzzymatching=false&includefield=00081030%2C00080060%2C00080090%2C00100030"
+OHIF_FRAME = "multipart/related; type=application/octet-stream; transfer-syntax=*"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A running archive, with doors to it and behind it."""
+
+    url: str
+    http: httpx.AsyncClient
+    grpc: calls.ArchiveStub
+    pool: asyncpg.Pool
+    objects: FileObjects
+    bus: nats.js.JetStreamContext
+    audit: Any
+
+    async def store(self, *files: bytes) -> list[ParsedInstance]:
+        """Put files where ingest would have put them."""
+        parsed = [parse_instance(data) for data in files]
+        entries = []
+        for data, instance in zip(files, parsed, strict=True):
+            draft = self.objects.draft()
+            await draft.write(data)
+            draft.seal()
+            entries.append(Entry.of(instance, digest=await self.objects.keep(draft), size=len(data)))
+        async with self.pool.acquire() as connection, connection.transaction():
+            await index.record(connection, entries)
+        return parsed
+
+    async def get(self, path: str, accept: str = "*/*", **headers: str) -> httpx.Response:
+        """GET under /dicom-web."""
+        return await self.http.get(f"/dicom-web{path}", headers={"Accept": accept, **headers})
+
+    async def with_client(self, ask: Callable[[DICOMwebClient], Any]) -> Any:
+        """What dicomweb-client makes of it."""
+        return await asyncio.to_thread(ask, DICOMwebClient(f"{self.url}/dicom-web"))
+
+    async def recorded(self) -> AuditRecorded:
+        """The next audit record."""
+        return AuditRecorded.from_bytes((await self.audit.next_msg(5)).data)
+
+
+@pytest_asyncio.fixture(scope="module")
+async def running(postgres_url: str, nats_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Archive]:
+    server_connection = await asyncpg.connect(postgres_url)
+    await server_connection.execute("CREATE DATABASE archive_test")
+    await server_connection.close()
+    database_url = postgres_url.rpartition("/")[0] + "/archive_test"
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    settings = Settings(
+        database_url=database_url,
+        nats_url=nats_url,
+        objects_url=f"file://{tmp_path_factory.mktemp('archive')}/objects",
+        grpc_port=free_port(),
+        public_url=url,
+        max_results=200,
+        recent_bytes=0,
+    )
+    await database.migrate(database_url, package="services.store", schema="index")
+    stopping, health, log = asyncio.Event(), Health(), Log("archive")
+    async with AsyncExitStack() as parts:
+        runtime = await build(settings, Frame("archive", parts, health, log, stopping))
+        client = await nats.connect(nats_url)
+        parts.push_async_callback(client.close)
+        new = ConsumerConfig(deliver_policy=DeliverPolicy.NEW)
+        audit = await client.jetstream().subscribe(subjects.AUDIT_RECORDED, config=new)
+        app = create_app("archive", health=health, log=log, routers=runtime.routers, status_of=runtime.status_of)
+        server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, ws="none", lifespan="off"))
+        background = [asyncio.create_task(work(stopping)) for work in runtime.background]
+        serving = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        http = await parts.enter_async_context(httpx.AsyncClient(base_url=url))
+        channel = await parts.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{settings.grpc_port}"))
+        pool = await parts.enter_async_context(database.connected(database_url, schema="index", size=2, health=health))
+        yield Archive(
+            url=url,
+            http=http,
+            grpc=calls.ArchiveStub(channel),
+            pool=pool,
+            objects=open_objects(settings.objects_url),
+            bus=client.jetstream(),
+            audit=audit,
+        )
+        stopping.set()
+        server.should_exit = True
+        await serving
+        await asyncio.gather(*background)
+
+
+@pytest_asyncio.fixture
+async def archive(running: Archive) -> AsyncIterator[Archive]:
+    """The archive, empty, and nothing recorded yet."""
+    await running.pool.execute("TRUNCATE index.study, archive.series_document CASCADE")
+    with suppress(TimeoutError, nats.errors.TimeoutError):
+        while True:
+            await running.audit.next_msg(0.01)
+    yield running
+
+
+def study(number: int, **attributes: object) -> bytes:
+    named = {"StudyInstanceUID": f"1.2.{number}", "SeriesInstanceUID": f"1.2.{number}.1"}
+    return file_of(minimal(**named, SOPInstanceUID=f"1.2.{number}.1.1", **attributes))
+
+
+def path_of(parsed: ParsedInstance) -> str:
+    series = f"/studies/{parsed.study_instance_uid}/series/{parsed.series_instance_uid}"
+    return f"{series}/instances/{parsed.sop_instance_uid}"
+
+
+def values(found: Iterable[dict[str, Any]], keyword: str) -> list[str]:
+    return [dicom_json.text(each, keyword) for each in found]
+
+
+# --- QIDO-RS ---------------------------------------------------------------------------------------------------------
+
+
+async def test_ohif_finds_its_study_list(archive: Archive) -> None:
+    await archive.store(
+        study(1, PatientName="Müller^Hans", PatientID="PH401", StudyDate="20240115", StudyDescription="CT Chest"),
+        study(2, PatientName="Doe^Jane", PatientID="X2", StudyDate="20230301", Modality="MR"),
+    )
+
+    answer = await archive.get(f"/studies?{OHIF_LIST}", "application/dicom+json")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "application/dicom+json"
+    assert "warning" not in answer.headers
+    first, second = answer.json()
+    assert first["00100010"]["Value"] == [{"Alphabetic": "Müller^Hans"}]
+    assert first["00081030"]["Value"] == ["CT Chest"]
+    assert first["00201206"]["Value"] == [1]
+    assert first["00201208"]["Value"] == [1]
+    assert first["00081190"]["Value"] == [f"{archive.url}/dicom-web/studies/1.2.1"]
+    assert first["00080050"] == {"vr": "SH"}
+    assert second["00080061"]["Value"] == ["MR"]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("PatientName=*mull*", ["1.2.1"]),
+        ("00100020=*PH40*", ["1.2.1"]),
+        ("StudyDescription=*chest*", ["1.2.1"]),
+        ("AccessionNumber=A7", ["1.2.2"]),
+        ("ModalitiesInStudy=CT%2CMR", ["1.2.1", "1.2.2"]),
+        ("ModalitiesInStudy=MR", ["1.2.2"]),
+        ("StudyDate=20240101-20240131", ["1.2.1"]),
+        ("StudyDate=-20231231", ["1.2.2"]),
+        ("StudyInstanceUID=1.2.1,1.2.2", ["1.2.1", "1.2.2"]),
+        ("StudyInstanceUID=1.2.1&StudyInstanceUID=1.2.2", ["1.2.1", "1.2.2"]),
+        ("PatientID=nobody", []),
+        ("limit=1", ["1.2.1"]),
+        ("limit=1&offset=1", ["1.2.2"]),
+    ],
+)
+async def test_studies_are_found_by_their_keys(archive: Archive, query: str, found: list[str]) -> None:
+    await archive.store(
+        study(1, PatientName="Müller^Hans", PatientID="PH401", StudyDate="20240115", StudyDescription="CT Chest",
+              Modality="CT"),
+        study(2, PatientName="Doe^Jane", AccessionNumber="A7", StudyDate="20230301", Modality="MR"),
+    )  # fmt: skip
+
+    answer = await archive.get(f"/studies?{query}")
+
+    assert answer.status_code == 200
+    assert values(answer.json(), "StudyInstanceUID") == found
+
+
+async def test_a_key_that_is_not_supported_is_ignored_and_named(archive: Archive) -> None:
+    await archive.store(study(1))
+    answer = await archive.get("/studies?PatientAge=020Y&NoSuchKey=secret&fuzzymatching=true")
+
+    assert len(answer.json()) == 1
+    warning = answer.headers["warning"]
+    assert "PatientAge" in warning
+    assert "literal matching" in warning
+    assert "secret" not in warning
+    assert "020Y" not in warning
+
+
+async def test_more_answers_than_are_given_are_announced(archive: Archive) -> None:
+    await archive.store(*(study(number) for number in range(1, 4)))
+    assert "additional results" in (await archive.get("/studies?limit=2")).headers["warning"]
+    assert "warning" not in (await archive.get("/studies?limit=3")).headers
+
+
+@pytest.mark.parametrize("query", ["StudyDate=yesterday", "limit=-1", "offset=x", "StudyInstanceUID=1.2.*"])
+async def test_an_invalid_value_is_refused_and_not_repeated(archive: Archive, query: str) -> None:
+    key, _, value = query.partition("=")
+    answer = await archive.get(f"/studies?{query}")
+
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid-query"
+    assert key in answer.json()["detail"]
+    assert value not in answer.text
+
+
+async def test_series_and_instances_are_found_under_what_the_path_names(archive: Archive) -> None:
+    await archive.store(
+        file_of(minimal(SOPInstanceUID="1.2.3.1.1", SeriesNumber="2", InstanceNumber="2", SeriesDescription="Lung")),
+        file_of(minimal(SOPInstanceUID="1.2.3.1.2", SeriesNumber="2", InstanceNumber="1", Modality="CT")),
+        file_of(minimal(SOPInstanceUID="1.2.3.2.1", SeriesInstanceUID="1.2.3.2", SeriesNumber="1")),
+    )
+
+    series = (await archive.get("/studies/1.2.3/series?includefield=0008103E%2C00080021")).json()
+    assert values(series, "SeriesInstanceUID") == ["1.2.3.2", "1.2.3.1"]
+    assert series[1]["00201209"]["Value"] == [2]
+    assert series[1]["0008103E"]["Value"] == ["Lung"]
+    assert "00100010" not in series[0]
+
+    instances = (await archive.get("/studies/1.2.3/series/1.2.3.1/instances")).json()
+    assert values(instances, "SOPInstanceUID") == ["1.2.3.1.2", "1.2.3.1.1"]
+    assert instances[0]["00083002"]["Value"] == ["1.2.840.10008.1.2.1"]
+
+    anywhere = (await archive.get("/instances?PatientName=doe*&SOPInstanceUID=1.2.3.2.1")).json()
+    assert values(anywhere, "SeriesNumber") == ["1"]
+    assert values(anywhere, "PatientName") == ["Doe^Jane"]
+
+
+async def test_all_attributes_of_an_instance_are_given_on_request(archive: Archive) -> None:
+    await archive.store(shipped("CT_small.dcm"))
+    (found,) = (await archive.get("/instances?includefield=all")).json()
+    assert found["00180050"]["Value"] == [5]
+    (found,) = (await archive.get("/instances?includefield=SliceThickness,00200032")).json()
+    assert found["00180050"]["Value"] == [5]
+    assert "00180060" not in found
+
+
+async def test_nothing_found_is_an_empty_list(archive: Archive) -> None:
+    for path in ("/studies", "/series", "/instances", "/studies/1.2.3/series", "/studies/1.2.3/series/1.2/instances"):
+        answer = await archive.get(path)
+        assert (answer.status_code, answer.json()) == (200, [])
+
+
+# --- metadata --------------------------------------------------------------------------------------------------------
+
+
+async def test_series_metadata_is_every_instance_as_parsed_with_bulk_data_that_resolves(archive: Archive) -> None:
+    (parsed,) = await archive.store(shipped("CT_small.dcm"))
+    path = f"/studies/{parsed.study_instance_uid}/series/{parsed.series_instance_uid}"
+
+    answer = await archive.get(f"{path}/metadata", "application/dicom+json")
+
+    (found,) = answer.json()
+    uri = found["7FE00010"]["BulkDataURI"]
+    absolute = parsed.metadata.replace(b'"instances/', f'"{archive.url}/dicom-web{path}/instances/'.encode())
+    assert found == json.loads(absolute)
+    pixels = await archive.http.get(uri, headers={"Accept": "application/octet-stream"})
+    assert pixels.content == pydicom.dcmread(io.BytesIO(shipped("CT_small.dcm"))).PixelData
+
+
+async def test_metadata_of_study_series_and_instance_say_the_same(archive: Archive) -> None:
+    parsed = await archive.store(
+        *(file_of(minimal(SOPInstanceUID=f"1.2.3.1.{number}", InstanceNumber=str(number))) for number in (2, 1, 3)),
+        file_of(minimal(SOPInstanceUID="1.2.3.2.1", SeriesInstanceUID="1.2.3.2")),
+    )
+    study_level = (await archive.get("/studies/1.2.3/metadata")).json()
+    series_level = (await archive.get("/studies/1.2.3/series/1.2.3.1/metadata")).json()
+    instance_level = (await archive.get("/studies/1.2.3/series/1.2.3.1/instances/1.2.3.1.2/metadata")).json()
+
+    assert values(series_level, "InstanceNumber") == ["1", "2", "3"]
+    assert instance_level == [series_level[1]] == [parsed[0].attributes]
+    assert len(study_level) == 4
+    assert all(each in study_level for each in series_level)
+
+
+async def test_metadata_is_prepared_once_and_again_when_the_series_has_grown(archive: Archive) -> None:
+    await archive.store(file_of(minimal()))
+    path = "/studies/1.2.3/series/1.2.3.1/metadata"
+    first = await archive.get(path)
+    prepared = "SELECT change, octet_length(body) FROM archive.series_document"
+    before = await archive.pool.fetchrow(prepared)
+
+    unchanged = await archive.get(path, **{"If-None-Match": first.headers["etag"]})
+    assert (unchanged.status_code, unchanged.content) == (304, b"")
+    assert await archive.pool.fetchrow(prepared) == before
+
+    await archive.store(file_of(minimal(SOPInstanceUID="1.2.3.1.9")))
+    grown = await archive.get(path, **{"If-None-Match": first.headers["etag"]})
+    assert grown.status_code == 200
+    assert len(grown.json()) == 2
+    assert grown.headers["etag"] != first.headers["etag"]
+
+
+async def test_metadata_of_a_settled_series_is_prepared_before_anybody_asks(archive: Archive) -> None:
+    await archive.store(file_of(minimal()))
+    settled = SeriesSettled("1.2.3", "1.2.3.1", revision=1, digest="d", instances=1)
+    for _ in range(2):  # a fact may come twice
+        await archive.bus.publish(settled.subject, settled.to_bytes(), headers=headers_of(settled.schema, "id"))
+    count = 0
+    async with asyncio.timeout(20):
+        while count == 0:
+            await asyncio.sleep(0.02)
+            count = await archive.pool.fetchval("SELECT count(*) FROM archive.series_document")
+    assert count == 1
+
+
+# --- instances, frames, bulk data ------------------------------------------------------------------------------------
+
+
+async def test_an_instance_leaves_as_it_came(archive: Archive) -> None:
+    data = shipped("MR_small_RLE.dcm")
+    (parsed,) = await archive.store(data)
+    path = path_of(parsed)
+
+    whole = await archive.get(path, 'multipart/related; type="application/dicom"')
+    assert whole.headers["content-type"].startswith('multipart/related; type="application/dicom"; boundary=')
+    assert parts_of(whole) == [(f"application/dicom; transfer-syntax={parsed.transfer_syntax_uid}", data)]
+    alone = await archive.get(path, "application/dicom")
+    assert alone.content == data
+
+
+async def test_a_series_leaves_whole_with_its_length_said_beforehand(archive: Archive) -> None:
+    files = [file_of(minimal(SOPInstanceUID=f"1.2.3.1.{number}", InstanceNumber=str(number))) for number in (1, 2)]
+    await archive.store(*files)
+    for path in ("/studies/1.2.3", "/studies/1.2.3/series/1.2.3.1"):
+        answer = await archive.get(path)
+        assert int(answer.headers["content-length"]) == len(answer.content)
+        assert [content for _, content in parts_of(answer)] == files
+
+
+def parts_of(answer: httpx.Response) -> list[tuple[str, bytes]]:
+    """Content type and content of each part."""
+    assert answer.status_code == 200, answer.text
+    parser = MultipartParser(multipart_boundary(answer.headers["content-type"], part_type_of(answer)))
+    parts: list[tuple[str, bytes]] = []
+    for event in parser.feed(answer.content) + parser.close():
+        match event:
+            case PartBegin(headers):
+                parts.append((headers["content-type"], b""))
+            case PartData(data):
+                parts[-1] = (parts[-1][0], parts[-1][1] + data)
+    return parts
+
+
+def part_type_of(answer: httpx.Response) -> str:
+    return parse_content_type(answer.headers["content-type"]).parameters["type"]
+
+
+@pytest.mark.parametrize("name", ["rtdose.dcm", "rtdose_rle.dcm", "SC_rgb_rle_2frame.dcm"])
+async def test_frames_leave_as_stored(archive: Archive, name: str) -> None:
+    (parsed,) = await archive.store(shipped(name))
+    ds = pydicom.dcmread(io.BytesIO(shipped(name)))
+    count = int(ds.NumberOfFrames)
+    if ds.file_meta.TransferSyntaxUID.is_encapsulated:
+        stored = list(generate_frames(ds.PixelData, number_of_frames=count))
+    else:
+        size = len(ds.PixelData) // count
+        stored = [ds.PixelData[at * size : (at + 1) * size] for at in range(count)]
+
+    one = await archive.get(f"{path_of(parsed)}/frames/2", OHIF_FRAME)
+    some = await archive.get(f"{path_of(parsed)}/frames/1,{count},2", OHIF_FRAME)
+
+    syntax = ds.file_meta.TransferSyntaxUID if ds.file_meta.TransferSyntaxUID.is_encapsulated else "1.2.840.10008.1.2.1"
+    content_type = f"application/octet-stream; transfer-syntax={syntax}"
+    assert parts_of(one) == [(content_type, stored[1])]
+    assert parts_of(some) == [(content_type, stored[number - 1]) for number in (1, count, 2)]
+    assert (await archive.get(f"{path_of(parsed)}/frames/2", "application/octet-stream")).content == stored[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("rtdose_rle.dcm", 15),
+        ("rtdose.dcm", 15),
+        ("rtdose_expb.dcm", 15),
+        ("SC_rgb_rle_2frame.dcm", 2),
+        ("MR_small_jpeg_ls_lossless.dcm", 1),
+        ("MR_small_jp2klossless.dcm", 1),
+        ("MR_small_bigendian.dcm", 1),
+        ("image_dfl.dcm", 1),
+    ],
+)
+async def test_frames_and_instances_are_decoded_when_little_endian_is_asked_for(
+    archive: Archive, name: str, number: int
+) -> None:
+    (parsed,) = await archive.store(shipped(name))
+    ds = pydicom.dcmread(io.BytesIO(shipped(name)))
+    little = "transfer-syntax=1.2.840.10008.1.2.1"
+
+    accept = f'multipart/related; type="application/octet-stream"; {little}'
+    frame = await archive.get(f"{path_of(parsed)}/frames/{number}", accept)
+    whole = await archive.get(path_of(parsed), f'multipart/related; type="application/dicom"; {little}')
+
+    expected = ds.pixel_array[number - 1] if ds.get("NumberOfFrames", 1) > 1 else ds.pixel_array
+    ((content_type, native),) = parts_of(frame)
+    assert content_type == f"application/octet-stream; {little}"
+    if ds.get("PlanarConfiguration"):
+        expected = expected.transpose(2, 0, 1)
+    assert native == expected.astype(expected.dtype.newbyteorder("<")).tobytes()
+    ((_, data),) = parts_of(whole)
+    made = pydicom.dcmread(io.BytesIO(data))
+    assert made.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1"
+    assert made.SOPInstanceUID == ds.SOPInstanceUID
+    assert (made.pixel_array == ds.pixel_array).all()
+
+
+async def test_what_cannot_be_given_says_what_would_do(archive: Archive) -> None:
+    (parsed,) = await archive.store(shipped("MR_small_RLE.dcm"))
+    path = path_of(parsed)
+    for asked, accept in [
+        (f"{path}/frames/1", 'multipart/related; type="image/jpeg"'),
+        (f"{path}/frames/1", 'multipart/related; type="image/dicom-rle"; transfer-syntax=1.2.840.10008.1.2.4.90'),
+        (path, 'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.4.80'),
+        (f"{path}/metadata", "image/png"),
+        ("/studies", "text/csv"),
+    ]:
+        answer = await archive.get(asked, accept)
+        assert answer.status_code == 406
+        assert "application/" in answer.json()["detail"]
+
+
+async def test_what_is_not_there_is_a_404_with_a_reason(archive: Archive) -> None:
+    (parsed,) = await archive.store(shipped("CT_small.dcm"))
+    series = f"/studies/{parsed.study_instance_uid}/series/{parsed.series_instance_uid}"
+    instance = f"{series}/instances/{parsed.sop_instance_uid}"
+    for path, code in [
+        ("/studies/9.9", "no-such-study"),
+        ("/studies/9.9/metadata", "no-such-study"),
+        ("/studies/9.9/series/9.9/metadata", "no-such-series"),
+        (f"{series}/instances/9.9", "no-such-instance"),
+        (f"{series}/instances/9.9/frames/1", "no-such-instance"),
+        (f"{instance}/frames/2", "no-such-frame"),
+        (f"{instance}/bulkdata/00280010", "no-such-bulkdata"),
+    ]:
+        answer = await archive.get(path)
+        assert (answer.status_code, answer.json()["code"]) == (404, code)
+
+
+@pytest.mark.parametrize("path", ["/studies/abc", "/studies/1.2.3/series/x/metadata", "/studies/1..2/series"])
+async def test_a_path_that_names_no_uid_is_refused(archive: Archive, path: str) -> None:
+    answer = await archive.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (400, "illegal-uid")
+
+
+@pytest.mark.parametrize("frames", ["0", "x", "1,,2", "-1", "1.5"])
+async def test_a_frame_list_that_is_none_is_refused(archive: Archive, frames: str) -> None:
+    answer = await archive.get(f"/studies/1.2/series/1.3/instances/1.4/frames/{frames}")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid-frames")
+
+
+# --- clients, services, audit ----------------------------------------------------------------------------------------
+
+
+async def test_dicomweb_client_reads_everything(archive: Archive) -> None:
+    await archive.store(shipped("rtdose_rle.dcm"), shipped("CT_small.dcm"))
+    ds = pydicom.dcmread(io.BytesIO(shipped("rtdose_rle.dcm")))
+    names = (ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)
+
+    def ask(client: DICOMwebClient) -> None:
+        assert len(client.search_for_studies()) == 2
+        assert len(client.search_for_studies(get_remaining=True, limit=1)) == 2
+        assert len(client.search_for_studies(search_filters={"PatientID": str(ds.PatientID)})) == 1
+        assert len(client.search_for_series(names[0], fields=["SeriesDescription"])) == 1
+        assert len(client.search_for_instances(*names[:2])) == 1
+        assert len(client.search_for_instances()) == 2
+        (found,) = client.retrieve_series_metadata(*names[:2])
+        assert client.retrieve_study_metadata(names[0]) == [found]
+        assert client.retrieve_instance_metadata(*names) == found
+        assert pydicom.Dataset.from_json(found, lambda *_: b"").PatientID == ds.PatientID
+        assert (client.retrieve_instance(*names).pixel_array == ds.pixel_array).all()
+        assert (client.retrieve_series(*names[:2])[0].pixel_array == ds.pixel_array).all()
+        assert (client.retrieve_study(names[0])[0].pixel_array == ds.pixel_array).all()
+        frames = list(generate_frames(ds.PixelData, number_of_frames=15))
+        assert client.retrieve_instance_frames(*names, [1, 2]) == frames[:2]
+        assert client.retrieve_bulkdata(found["7FE00010"]["BulkDataURI"]) == frames
+        rle = (("application/octet-stream", "*"),)
+        assert list(client.iter_instance_frames(*names, [5], media_types=rle)) == frames[4:5]
+
+    await archive.with_client(ask)
+
+
+async def test_services_read_by_grpc(archive: Archive) -> None:
+    data = shipped("CT_small.dcm")
+    (parsed,) = await archive.store(data)
+    series = calls.SeriesRef(
+        study_instance_uid=parsed.study_instance_uid, series_instance_uid=parsed.series_instance_uid
+    )
+    metadata = Principal.service("worklist").to_metadata()
+
+    described = await archive.grpc.DescribeSeries(series, metadata=metadata)
+    listed = await archive.grpc.ListInstances(series, metadata=metadata)
+
+    assert described.instances == 1
+    assert described.digest == listed.digest
+    attributes = json.loads(described.attributes)
+    assert attributes["00080060"]["Value"] == ["CT"]
+    assert "7FE00010" not in attributes
+    (ref,) = listed.instances
+    assert (ref.sop_instance_uid, ref.bytes) == (parsed.sop_instance_uid, len(data))
+
+    request = calls.ReadInstanceRequest(
+        study_instance_uid=parsed.study_instance_uid,
+        series_instance_uid=parsed.series_instance_uid,
+        sop_instance_uid=parsed.sop_instance_uid,
+    )
+    whole = b"".join([chunk.data async for chunk in archive.grpc.ReadInstance(request, metadata=metadata)])
+    assert whole == data
+    request.header_only = True
+    header = b"".join([chunk.data async for chunk in archive.grpc.ReadInstance(request, metadata=metadata)])
+    assert header == data[: parsed.layout.header_bytes]
+
+    series.series_instance_uid = "9.9"
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await archive.grpc.ListInstances(series, metadata=metadata)
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_each_access_is_one_audit_record_that_names_the_caller_and_no_value(archive: Archive) -> None:
+    (parsed,) = await archive.store(shipped("CT_small.dcm"))
+    series = f"/studies/{parsed.study_instance_uid}/series/{parsed.series_instance_uid}"
+
+    await archive.get("/studies?PatientName=*secret*")
+    await archive.get(f"{series}/metadata")
+    await archive.get(f"{series}/instances/{parsed.sop_instance_uid}/frames/1", OHIF_FRAME)
+    await archive.get("/studies/9.9")
+
+    query, metadata, frames, missing = [await archive.recorded() for _ in range(4)]
+    assert (query.action, query.outcome, query.detail, query.instances) == ("query", "success", "study", 0)
+    assert "secret" not in str(query)
+    assert (metadata.action, metadata.detail, metadata.series_instance_uid) == (
+        "retrieve", "metadata", parsed.series_instance_uid,
+    )  # fmt: skip
+    assert (frames.detail, frames.sop_instance_uid) == ("frames", parsed.sop_instance_uid)
+    assert (missing.outcome, missing.reason_code, missing.study_instance_uid) == ("refused", "no-such-study", "9.9")
+    assert {each.caller for each in (query, metadata, frames, missing)} == {"local"}
+    assert {each.service for each in (query, metadata, frames, missing)} == {"archive"}
