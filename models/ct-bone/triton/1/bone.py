@@ -88,7 +88,7 @@ def _bone(coarse: Coarse, body: Mask, between_lungs: Mask) -> Mask:
     hard &= ~_mediastinal(hard, between_lungs, voxel_ml)
     pieces, count = ndimage.label(hard)
     if count == 0:
-        return hard
+        return np.zeros_like(body)
     sizes = np.bincount(pieces.ravel())
     keep = np.zeros(count + 1, bool)
     boxes = ndimage.find_objects(pieces)

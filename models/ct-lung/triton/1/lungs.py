@@ -157,7 +157,7 @@ def _mark(hu: NDArray[np.float32], core: Mask, body: Mask, voxel_ml: float, midd
     names[0] = 0
     names[lung & (centres >= middle)] = LEFT
     names[lung & (centres < middle)] = RIGHT
-    return names[pieces]
+    return np.asarray(names[pieces])
 
 
 def _spread(marks: NDArray[np.uint8], inside: Mask) -> NDArray[np.uint8]:
@@ -166,7 +166,7 @@ def _spread(marks: NDArray[np.uint8], inside: Mask) -> NDArray[np.uint8]:
     named = np.zeros((count + 1, 4), bool)
     named[pieces[marks > 0], marks[marks > 0]] = True
     only = np.where(named.sum(axis=1) == 1, named.argmax(axis=1), 0).astype(np.uint8)
-    sides = only[pieces]
+    sides: NDArray[np.uint8] = only[pieces]
     for piece in np.flatnonzero(named.sum(axis=1) > 1):
         box = bounds(pieces == piece)
         here = pieces[box] == piece

@@ -1,0 +1,1 @@
+"""One module a technology; each translates its errors into ours."""

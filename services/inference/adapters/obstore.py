@@ -1,0 +1,67 @@
+"""The work store by obstore: a folder or a bucket, the same code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
+from obstore.store import LocalStore, from_url
+
+from services.inference.errors import InputDamaged, WorkUnavailable
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
+
+
+class ObstoreWorkStore:
+    """A `services.inference.ports.WorkStore`. Use `ObstoreWorkStore.at`."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    @classmethod
+    def at(cls, url: str) -> Self:
+        """The store at `url`; a folder is made if need be: services may start in any order."""
+        parts = urlsplit(url)
+        if parts.scheme == "file":
+            return cls(LocalStore(unquote(parts.path), mkdir=True))
+        return cls(from_url(url))
+
+    async def read(self, key: str) -> bytes:
+        """The bytes under `key`; see the port."""
+        data = await self.find(key)
+        if data is None:
+            raise InputDamaged("lacks a file")
+        return data
+
+    async def read_start(self, key: str, length: int) -> bytes:
+        """The first bytes under `key`; see the port."""
+        try:
+            return bytes(await obstore.get_range_async(self._store, key, start=0, length=length))
+        except (NotFoundError, FileNotFoundError):
+            raise InputDamaged("lacks a file") from None
+        except (BaseError, OSError):
+            # A range that ends behind the file is an error to some stores: then the file is small.
+            return (await self.read(key))[:length]
+
+    async def find(self, key: str) -> bytes | None:
+        """The bytes under `key`, or None."""
+        try:
+            found = await obstore.get_async(self._store, key)
+            return bytes(await found.bytes_async())
+        except (NotFoundError, FileNotFoundError):
+            return None
+        except (BaseError, OSError) as error:
+            raise WorkUnavailable(type(error).__name__) from None
+
+    async def keep(self, key: str, data: bytes, *, replace: bool = False) -> bool:
+        """Write whole or not at all; see the port."""
+        try:
+            await obstore.put_async(self._store, key, data, mode="overwrite" if replace else "create")
+        except (AlreadyExistsError, FileExistsError):
+            return False
+        except (BaseError, OSError) as error:
+            raise WorkUnavailable(type(error).__name__) from None
+        return True

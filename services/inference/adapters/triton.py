@@ -1,0 +1,235 @@
+"""Triton by its gRPC interface (KServe v2), with system shared memory where it is on this host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, cast
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException, triton_to_np_dtype
+
+from services.chassis import telemetry
+from services.chassis.health import Health
+from services.chassis.log import Log
+from services.contracts.card import ModelCard
+from services.inference.adapters import shared_memory
+from services.inference.adapters.shared_memory import PREFIX, Region, region
+from services.inference.errors import ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable
+from services.inference.model import Geometry, Prediction
+from services.inference.settings import SharedMemory
+
+_DEADLINE_SECONDS = 5.0
+"""For everything but inference."""
+_LOADING_SECONDS = 60.0
+_SWEEP_SECONDS = 60.0
+_SWEEP_AGAIN_SECONDS = 2.0
+
+
+class TritonServer:
+    """A `services.inference.ports.ModelServer`. Use `connected`."""
+
+    def __init__(self, client: InferenceServerClient, *, shared_memory: SharedMemory, local: bool, log: Log) -> None:
+        self._client = client
+        self._mode = shared_memory
+        self._share = shared_memory is SharedMemory.ON or (shared_memory is SharedMemory.AUTO and local)
+        self._log = log
+
+    @asynccontextmanager
+    async def room(self, shape: tuple[int, int, int]) -> AsyncIterator[_Room]:
+        """Memory for a volume; see the port."""
+        with ExitStack() as regions:
+            pair = await self._regions(shape, regions) if self._share else None
+            if pair is None:
+                yield _Room(self._client, np.empty(shape, np.int16), None)
+                return
+            try:
+                yield _Room(self._client, cast(NDArray[np.int16], pair[0].array(shape, np.int16)), pair)
+            finally:
+                for one in pair:
+                    await self._unregister(one)
+
+    async def _regions(self, shape: tuple[int, int, int], regions: ExitStack) -> tuple[Region, Region] | None:
+        """Regions for the volume and for the labels that Triton has opened; None where that cannot be."""
+        voxels = int(np.prod(shape))
+        try:
+            # In threads: the kernel clears all of it now.
+            volume = await asyncio.to_thread(regions.enter_context, region(2 * voxels))
+            labels = await asyncio.to_thread(regions.enter_context, region(voxels))
+        except OSError as error:
+            if self._mode is SharedMemory.ON:
+                raise TritonUnavailable("shared memory is full or missing") from None
+            self._log.warning("shared_memory.not_used", error=type(error).__name__)
+            regions.close()
+            return None
+        if await self._register(volume) and await self._register(labels):
+            return volume, labels
+        # It runs elsewhere in spite of its address, say in a container: that holds for the next jobs too.
+        self._log.warning("shared_memory.not_used", error="refused by Triton")
+        self._share = False
+        await self._unregister(volume)
+        regions.close()
+        return None
+
+    async def _register(self, one: Region) -> bool:
+        try:
+            await self._client.register_system_shared_memory(
+                one.name, f"/{one.name}", len(one.memory), client_timeout=_DEADLINE_SECONDS
+            )
+        except InferenceServerException as error:
+            if _status(error) in _PASSING or self._mode is SharedMemory.ON:
+                raise TritonUnavailable("it cannot open shared memory") from None
+            return False
+        return True
+
+    async def _unregister(self, one: Region | str) -> bool:
+        """Lets Triton forget a region. It refuses while a request is using it: then `sweep` comes back to that."""
+        name = one if isinstance(one, str) else one.name
+        try:
+            await self._client.unregister_system_shared_memory(name, client_timeout=_DEADLINE_SECONDS)
+        except InferenceServerException:
+            return False
+        return True
+
+    async def sweep(self, stopping: asyncio.Event) -> None:
+        """Removes what dead processes left in shared memory, here and in Triton, until `stopping`."""
+        while not stopping.is_set():
+            clean = not self._share or await self.sweep_once()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), _SWEEP_SECONDS if clean else _SWEEP_AGAIN_SECONDS)
+
+    async def sweep_once(self) -> bool:
+        """One sweep; False where something had to be left for the next one."""
+        removed = await asyncio.to_thread(shared_memory.remove_leftovers)
+        if removed:
+            self._log.info("shared_memory.leftovers_removed", regions=len(removed))
+        try:
+            status = await self._client.get_system_shared_memory_status(as_json=True, client_timeout=_DEADLINE_SECONDS)
+        except InferenceServerException:
+            return False
+        known = [name for name in status.get("regions", {}) if name.startswith(PREFIX)]
+        gone = [name for name in known if not (shared_memory.FOLDER / name).exists()]
+        return all([await self._unregister(name) for name in gone])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Room:
+    _client: InferenceServerClient
+    volume: NDArray[np.int16]
+    _regions: tuple[Region, Region] | None
+
+    @property
+    def means(self) -> str:
+        """How tensors travel; see the port."""
+        return "shared memory" if self._regions else "gRPC"
+
+    async def infer(self, card: ModelCard, geometry: Geometry) -> Prediction:
+        """Run the model; see the port."""
+        volume = InferInput("volume", list(geometry.shape), "INT16")
+        labels = InferRequestedOutput("labels")
+        if self._regions:
+            volume.set_shared_memory(self._regions[0].name, self.volume.nbytes)
+            labels.set_shared_memory(self._regions[1].name, self.volume.size)
+        else:
+            await asyncio.to_thread(volume.set_data_from_numpy, self.volume)
+        inputs = [
+            volume,
+            _tensor("spacing", np.array(geometry.spacing, np.float64)),
+            _tensor("direction", geometry.direction),
+        ]
+        try:
+            answer = await self._client.infer(
+                card.name,
+                inputs,
+                outputs=[labels, InferRequestedOutput("measurements")],
+                client_timeout=card.timeout_seconds,
+                headers=telemetry.inject(),  # Triton's own spans continue from there
+            )
+        except InferenceServerException as error:
+            if _STUB_DIED in str(error.message()):
+                await self._start_again(card.name)
+            raise _fault(error, card) from None
+        measurements = answer.as_numpy("measurements")
+        if measurements is None:
+            raise OutputMismatch(card.name, "it has no measurements")
+        return Prediction(self._labels(answer, card), measurements)
+
+    async def _start_again(self, model: str) -> None:
+        """Loads a model anew whose process has died: Triton would keep the dead one and answer every job with that."""
+        with suppress(InferenceServerException):  # where loading is not ours to ask for, an operator has to
+            await self._client.load_model(model, client_timeout=_LOADING_SECONDS)
+
+    def _labels(self, answer: Any, card: ModelCard) -> NDArray[np.generic]:
+        if self._regions is None:
+            labels = answer.as_numpy("labels")
+        else:
+            told = answer.get_output("labels")
+            if told is not None and (told.datatype != "UINT8" or np.prod(told.shape) != self.volume.size):
+                raise OutputMismatch(card.name, f"labels are {told.datatype} {list(told.shape)}")
+            labels = told and self._regions[1].array(tuple(told.shape), triton_to_np_dtype(told.datatype))
+        if labels is None:
+            raise OutputMismatch(card.name, "it has no labels")
+        return cast(NDArray[np.generic], labels)
+
+
+def _tensor(name: str, values: NDArray[np.float64]) -> InferInput:
+    tensor = InferInput(name, list(values.shape), "FP64")
+    tensor.set_data_from_numpy(np.ascontiguousarray(values))
+    return tensor
+
+
+_PASSING = {"UNAVAILABLE", "CANCELLED"}
+_STUB_DIED = "is not healthy"
+"""What the python backend says of a model whose process was killed."""
+
+
+def _status(error: InferenceServerException) -> str:
+    return str(error.status()).removeprefix("StatusCode.")
+
+
+def _fault(error: InferenceServerException, card: ModelCard) -> Exception:
+    words = str(error.message() or "")
+    match _status(error):
+        case status if status in _PASSING:
+            return TritonUnavailable("it does not answer")
+        case "DEADLINE_EXCEEDED":
+            return ModelTooSlow(card.name, card.timeout_seconds)
+        case "NOT_FOUND":
+            return ModelUnknown(card.name, card.version)
+        case _ if _STUB_DIED in words:
+            return TritonUnavailable("the model's process died")
+        case _:
+            return ModelFailed(card.name, words)
+
+
+def is_local(address: str) -> bool:
+    """Whether a host:port is on the loopback."""
+    return address.rpartition(":")[0].strip("[]") in ("127.0.0.1", "localhost", "::1")
+
+
+@asynccontextmanager
+async def connected(
+    address: str, *, shared_memory: SharedMemory, log: Log, health: Health
+) -> AsyncIterator[TritonServer]:
+    """Triton at `address`; `/readyz` asks it. It need not answer yet."""
+    client = InferenceServerClient(address)
+
+    async def ready() -> None:
+        try:
+            is_ready = await client.is_server_ready(client_timeout=2)
+        except (InferenceServerException, grpc.aio.AioRpcError):
+            is_ready = False
+        if not is_ready:
+            raise TritonUnavailable("it is not ready")
+
+    health.add("triton", ready)
+    try:
+        yield TritonServer(client, shared_memory=shared_memory, local=is_local(address), log=log)
+    finally:
+        await client.close()

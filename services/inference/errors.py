@@ -1,0 +1,128 @@
+"""What may go wrong here. Every text is fixed but for counts, sizes and the names of models, so none can hold PHI.
+
+PassingFault
+├── WorkUnavailable     the work store does not answer
+└── TritonUnavailable   Triton does not answer, or the model's process has just died
+PermanentFault
+├── CardsUnusable       the folder of models cannot be used (at the start)
+├── EventUnreadable     the bytes on `job.released` are no such event, or name impossible things
+├── ModelUnknown        no card of this name and version, or Triton does not serve it
+├── InputDamaged        the released input is not whole
+├── NotAVolume          the series does not make a volume; the code is one of `Refusal`
+├── PixelsUnreadable    an instance cannot be decoded
+├── ModelFailed         the model threw; its own words, cut short
+├── ModelTooSlow        no answer within the card's time
+└── OutputMismatch      the model's answer is not what its card promises
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from services.chassis.faults import PassingFault, PermanentFault
+
+_WORDS_OF_A_MODEL = 300
+
+
+class WorkUnavailable(PassingFault):
+    """The work store does not answer."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__("work-unavailable", f"the work store does not answer ({error})")
+
+
+class TritonUnavailable(PassingFault):
+    """Triton does not answer, or not now."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("triton-unavailable", f"the inference server cannot run the model now ({why})")
+
+
+class CardsUnusable(PermanentFault):
+    """The folder of models cannot be used."""
+
+    def __init__(self, package: str, why: str) -> None:
+        super().__init__("cards-unusable", f"the model package {package} cannot be used: {why}")
+
+
+class EventUnreadable(PermanentFault):
+    """A message on `job.released` that is none."""
+
+    def __init__(self) -> None:
+        super().__init__("event-unreadable", "a message on job.released is not such an event")
+
+
+class ModelUnknown(PermanentFault):
+    """The job asks for a model that is not here."""
+
+    def __init__(self, model: str, version: str) -> None:
+        super().__init__("model-unknown", f"the model {model} {version} is not served here")
+
+
+class InputDamaged(PermanentFault):
+    """The released input is not whole."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("input-damaged", f"the released input {why}; run the job again")
+
+
+class Refusal(StrEnum):
+    """Why a series does not make a volume."""
+
+    TOO_FEW = "too-few-slices"
+    TOO_LARGE = "volume-too-large"
+    SEVERAL_SERIES = "several-series"
+    MULTI_FRAME = "multi-frame"
+    COLOUR = "colour"
+    NO_PIXELS = "no-pixels"
+    NO_GEOMETRY = "no-geometry"
+    NO_RESCALE = "no-rescale"
+    NOT_HOUNSFIELD = "not-hounsfield"
+    MIXED_SIZE = "mixed-size"
+    MIXED_PIXEL_SPACING = "mixed-pixel-spacing"
+    MIXED_ORIENTATION = "mixed-orientation"
+    DUPLICATE_POSITIONS = "duplicate-positions"
+    MISSING_SLICES = "missing-slices"
+    UNEVEN_SPACING = "uneven-spacing"
+    SHEARED = "sheared"
+
+
+class NotAVolume(PermanentFault):
+    """The series does not make a volume."""
+
+    def __init__(self, refusal: Refusal, why: str) -> None:
+        super().__init__(refusal.value, f"the series is not a volume: {why}")
+        self.refusal = refusal
+
+
+class PixelsUnreadable(PermanentFault):
+    """An instance cannot be decoded."""
+
+    def __init__(self, transfer_syntax_uid: str) -> None:
+        super().__init__(
+            "pixels-unreadable", f"the pixels of an instance cannot be decoded (transfer syntax {transfer_syntax_uid})"
+        )
+
+
+class ModelFailed(PermanentFault):
+    """The model threw."""
+
+    def __init__(self, model: str, words: str) -> None:
+        # The model has seen de-identified pixels and geometry only, so its words may be shown.
+        short = " ".join(words.split())
+        short = short if len(short) <= _WORDS_OF_A_MODEL else short[: _WORDS_OF_A_MODEL - 1] + "…"
+        super().__init__("model-failed", f"the model {model} failed: {short or 'it gave no reason'}")
+
+
+class ModelTooSlow(PermanentFault):
+    """No answer within the card's time."""
+
+    def __init__(self, model: str, seconds: float) -> None:
+        super().__init__("model-too-slow", f"the model {model} gave no answer within {seconds:g} s")
+
+
+class OutputMismatch(PermanentFault):
+    """The model's answer is not what its card promises."""
+
+    def __init__(self, model: str, why: str) -> None:
+        super().__init__("output-mismatch", f"the answer of the model {model} does not fit its card: {why}")

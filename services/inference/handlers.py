@@ -1,0 +1,174 @@
+"""The use cases: a released input becomes a result; a job that cannot go on says why."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import perf_counter
+
+from services.chassis import telemetry
+from services.chassis.faults import Fault
+from services.chassis.principal import Principal
+from services.contracts import events as said
+from services.contracts import telemetry as names
+from services.contracts.card import ModelCard
+from services.contracts.events import AuditRecorded, JobFailed, JobInferred, JobProgressed, JobReleased
+from services.inference import assembly
+from services.inference.errors import ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable
+from services.inference.manifest import Entry, read_manifest
+from services.inference.model import Geometry, Outcome, check, result_key
+from services.inference.ports import Events, ModelServer, ResultFormat, Room, SliceReader, WorkStore
+
+_OF_THE_MODEL = (ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one job may take.
+
+    Attributes:
+        parallel: slices in hand at a time.
+        volume_max_bytes: largest volume.
+    """
+
+    parallel: int = 2
+    volume_max_bytes: int = 2_000_000_000
+
+
+async def infer_job(
+    event: JobReleased,
+    *,
+    cards: Mapping[str, ModelCard],
+    work: WorkStore,
+    reader: SliceReader,
+    models: ModelServer,
+    results: ResultFormat,
+    events: Events,
+    limits: Limits,
+) -> None:
+    """Run the model on the released input, keep the result, and say so.
+
+    Idempotent: a result that is there and whole is not made again, it is only announced again.
+
+    Raises:
+        Fault: see `services.inference.errors`.
+    """
+    key = result_key(event.job_id)
+    result = await work.find(key)
+    if result is None or not await asyncio.to_thread(results.is_whole, result, event.job_id):
+        card = cards.get(event.model)
+        if card is None or card.version != event.model_version:
+            raise ModelUnknown(event.model, event.model_version)
+        damaged = result is not None
+        made = await _make(
+            event, card, work=work, reader=reader, models=models, results=results, events=events, limits=limits
+        )
+        with telemetry.span(names.SPAN_KEEP_RESULT, {names.JOB_ID: event.job_id, names.BYTES: len(made)}):
+            # Another process may have been quicker with the same job: then its result is the result.
+            kept = await work.keep(key, made, replace=damaged)
+        result = made if kept else await work.read(key)
+    digest = await asyncio.to_thread(lambda: hashlib.sha256(result).hexdigest())
+    await _record(event, said.Outcome.SUCCESS, events=events)
+    await events.say(
+        JobInferred(event.job_id, event.model, event.model_version, key, digest, event.attempt),
+        message_id=f"{event.job_id}.{event.attempt}.inferred",
+    )
+
+
+async def _make(
+    event: JobReleased,
+    card: ModelCard,
+    *,
+    work: WorkStore,
+    reader: SliceReader,
+    models: ModelServer,
+    results: ResultFormat,
+    events: Events,
+    limits: Limits,
+) -> bytes:
+    """The bytes of the result file."""
+    job_id, started = event.job_id, perf_counter()
+    attributes = {names.JOB_ID: job_id, names.MODEL: card.name, names.MODEL_VERSION: card.version}
+    await events.mention(JobProgressed(job_id, "assemble", 0, event.instances))
+    entries = read_manifest(await work.read(event.input), event)
+    async with AsyncExitStack() as stack:
+        with telemetry.span(names.SPAN_ASSEMBLE, {**attributes, names.INSTANCES: len(entries)}):
+            geometry = await assembly.read_geometry(
+                entries, work=work, reader=reader, parallel=limits.parallel, max_bytes=limits.volume_max_bytes
+            )
+            room = await stack.enter_async_context(models.room(geometry.shape))
+            await _fill(room, event, entries, geometry, work=work, reader=reader, events=events, limits=limits)
+        assembled = perf_counter()
+        await events.mention(JobProgressed(job_id, "infer", 0, 1))
+        with telemetry.span(names.SPAN_INFER, attributes):
+            prediction = await room.infer(card, geometry)
+            await asyncio.to_thread(check, prediction, card, geometry.shape)
+        inferred = perf_counter()
+        frames = tuple(entries[index].sop_instance_uid for index in geometry.order)
+        compute: dict[str, float | str | bool] = {
+            "assemble_seconds": round(assembled - started, 3),
+            "infer_seconds": round(inferred - assembled, 3),
+            "tensors_by": room.means,
+        }
+        data = await asyncio.to_thread(results.pack, Outcome(job_id, card, geometry, frames, prediction, compute))
+    await events.mention(JobProgressed(job_id, "infer", 1, 1))
+    return data
+
+
+async def _fill(
+    room: Room,
+    event: JobReleased,
+    entries: tuple[Entry, ...],
+    geometry: Geometry,
+    *,
+    work: WorkStore,
+    reader: SliceReader,
+    events: Events,
+    limits: Limits,
+) -> None:
+    every = max(1, len(entries) // 10)
+
+    async def progress(done: int) -> None:
+        if done % every == 0 or done == len(entries):
+            await events.mention(JobProgressed(event.job_id, "assemble", done, len(entries)))
+
+    await assembly.fill(
+        room.volume, entries, geometry, work=work, reader=reader, parallel=limits.parallel, progress=progress
+    )
+
+
+async def fail_job(event: JobReleased, fault: Fault, *, events: Events) -> None:
+    """Say that the job cannot go on, and why. Idempotent."""
+    step = "infer" if isinstance(fault, _OF_THE_MODEL) else "assemble"
+    await _record(event, said.Outcome.FAILURE, code=fault.code, events=events)
+    await events.say(
+        JobFailed(event.job_id, step, fault.code, fault.reason, event.attempt),
+        message_id=f"{event.job_id}.{event.attempt}.failed",
+    )
+
+
+async def _record(event: JobReleased, outcome: said.Outcome, *, code: str = "", events: Events) -> None:
+    caller = Principal.service("inference")
+    # Named after the job, not at random: a job that is delivered again is one line in the log of accesses.
+    record_id = f"{event.job_id}.{event.attempt}.infer.{outcome}"
+    await events.say(
+        AuditRecorded(
+            record_id=record_id,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            service="inference",
+            action=said.Action.JOB,
+            outcome=outcome,
+            reason_code=code,
+            caller=caller.subject,
+            proved_by=caller.proved_by,
+            job_id=event.job_id,
+            instances=event.instances,
+            trace_id=telemetry.trace_id(),
+            detail="model",
+        ),
+        message_id=record_id,
+    )

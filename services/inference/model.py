@@ -1,0 +1,209 @@
+"""What this service works on, and the rules by which slices make a volume and an answer fits its card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.contracts.card import ModelCard
+from services.inference.errors import NotAVolume, OutputMismatch, Refusal
+
+MIN_SLICES = 2
+COSINE_TOLERANCE = 1e-3
+"""How far direction cosines may differ or be from orthonormal: about 0.06 degrees, and six digits of a DS."""
+SPACING_TOLERANCE = 0.1
+SPACING_TOLERANCE_MM = 0.1
+"""A step may differ from the median by a tenth of it, or by 0.1 mm: some scanners round positions to that."""
+SAME_PLACE_MM = 0.01
+SHEAR_TOLERANCE = 0.01
+SHEAR_TOLERANCE_MM = 1.0
+"""How far a slice may lie beside the straight stack: 1 % of its depth (0.6 degrees of gantry tilt), or 1 mm."""
+GAP = 1.5
+"""A step of so many medians means that slices are missing."""
+
+
+def result_key(job_id: str) -> str:
+    """Where the result of a job lies in the work store."""
+    return f"jobs/{job_id}/result.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What the header of a single-frame instance says of its place and its values (PS3.3 C.7.6.2, C.11.1).
+
+    Attributes:
+        row_cosines: of the direction in which the column index grows, LPS.
+        column_cosines: of the direction in which the row index grows, LPS.
+        position: centre of the first pixel, mm, LPS.
+        pixel_spacing: between rows, between columns, mm.
+    """
+
+    series_instance_uid: str
+    rows: int
+    columns: int
+    row_cosines: tuple[float, float, float]
+    column_cosines: tuple[float, float, float]
+    position: tuple[float, float, float]
+    pixel_spacing: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Geometry:
+    """How slices stack up to a volume.
+
+    Attributes:
+        order: for each plane the index of the slice that it comes from.
+        shape: planes, rows, columns.
+        spacing: between planes, rows, columns, mm.
+        direction: 3x3; columns are the LPS unit vectors of the column, row and plane index.
+    """
+
+    order: tuple[int, ...]
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+    direction: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """A model's answer, as the server gave it."""
+
+    labels: NDArray[np.generic]
+    measurements: NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What is kept of a job: the answer, where its planes come from, and how it was made.
+
+    Attributes:
+        frames: pseudonymous SOP Instance UIDs, one a plane.
+        compute: timings and means, for people.
+    """
+
+    job_id: str
+    card: ModelCard
+    geometry: Geometry
+    frames: tuple[str, ...]
+    prediction: Prediction
+    compute: Mapping[str, float | str | bool] = field(default_factory=dict)
+
+
+def stack(slices: Sequence[Slice]) -> Geometry:
+    """Sorts slices along their common normal, and makes sure that they are a volume.
+
+    Order comes from Image Position and Image Orientation alone: instance numbers and slice locations may lie.
+
+    Raises:
+        NotAVolume: they are none, with the reason.
+    """
+    if len(slices) < MIN_SLICES:
+        raise NotAVolume(Refusal.TOO_FEW, f"it has {len(slices)} slices, and {MIN_SLICES} are the least")
+    first = slices[0]
+    _same(slices, first)
+    across, down = np.array(first.row_cosines), np.array(first.column_cosines)
+    gram = np.array([[across @ across, across @ down], [down @ across, down @ down]])
+    if not np.allclose(gram, np.eye(2), atol=COSINE_TOLERANCE):
+        raise NotAVolume(Refusal.NO_GEOMETRY, "its Image Orientation is not two perpendicular unit vectors")
+    across = across / np.linalg.norm(across)
+    normal = np.cross(across, down)
+    normal /= np.linalg.norm(normal)
+    down = np.cross(normal, across)
+    positions = np.array([one.position for one in slices])
+    order = np.argsort(positions @ normal, kind="stable")
+    positions = positions[order]
+    step = _even_step(positions @ normal)
+    _straight(positions, normal)
+    return Geometry(
+        order=tuple(int(index) for index in order),
+        shape=(len(slices), first.rows, first.columns),
+        spacing=(step, *first.pixel_spacing),
+        direction=np.stack([across, down, normal], axis=1),
+    )
+
+
+def _same(slices: Sequence[Slice], first: Slice) -> None:
+    series = len({one.series_instance_uid for one in slices})
+    if series > 1:
+        raise NotAVolume(Refusal.SEVERAL_SERIES, f"its instances belong to {series} series")
+    sizes = len({(one.rows, one.columns) for one in slices})
+    if sizes > 1:
+        raise NotAVolume(Refusal.MIXED_SIZE, f"its slices have {sizes} different sizes")
+    spacings = np.array([one.pixel_spacing for one in slices])
+    if not np.allclose(spacings, first.pixel_spacing, rtol=1e-3, atol=1e-4):
+        raise NotAVolume(Refusal.MIXED_PIXEL_SPACING, "its slices differ in pixel spacing")
+    cosines = np.array([(*one.row_cosines, *one.column_cosines) for one in slices])
+    differ = int((np.abs(cosines - cosines[0]).max(axis=1) > COSINE_TOLERANCE).sum())
+    if differ:
+        raise NotAVolume(
+            Refusal.MIXED_ORIENTATION, f"{differ} of {len(slices)} slices are oriented otherwise than the first"
+        )
+
+
+def _even_step(depths: NDArray[np.float64]) -> float:
+    """The distance between planes in mm; `depths` are sorted."""
+    steps = np.diff(depths)
+    doubled = int((steps < SAME_PLACE_MM).sum())
+    if doubled:
+        raise NotAVolume(
+            Refusal.DUPLICATE_POSITIONS,
+            f"{doubled} of {len(depths)} slices lie where another one lies (several time points or reconstructions?)",
+        )
+    median = float(np.median(steps))
+    off = np.abs(steps - median) > max(SPACING_TOLERANCE * median, SPACING_TOLERANCE_MM)
+    gaps = steps > GAP * median
+    if off.any() and (off == gaps).all():
+        missing = int(np.rint(steps[gaps] / median - 1).sum())
+        raise NotAVolume(Refusal.MISSING_SLICES, f"about {missing} slices are missing in {int(gaps.sum())} gaps")
+    if off.any():
+        raise NotAVolume(
+            Refusal.UNEVEN_SPACING,
+            f"its slices lie {steps.min():.2f} to {steps.max():.2f} mm apart, "
+            f"which is more than {SPACING_TOLERANCE:.0%} off the median of {median:.2f} mm",
+        )
+    return float((depths[-1] - depths[0]) / len(steps))
+
+
+def _straight(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
+    offsets = positions - positions[0]
+    depths = offsets @ normal
+    beside = np.linalg.norm(offsets - depths[:, None] * normal, axis=1)
+    if (beside > np.maximum(SHEAR_TOLERANCE * depths, SHEAR_TOLERANCE_MM)).any():
+        raise NotAVolume(
+            Refusal.SHEARED,
+            f"its slices are shifted sideways by up to {beside.max():.1f} mm along the stack (a tilted gantry?)",
+        )
+
+
+def check(prediction: Prediction, card: ModelCard, shape: tuple[int, int, int]) -> None:
+    """Compares an answer with what the card promises.
+
+    Raises:
+        OutputMismatch: it is something else.
+    """
+    labels, measurements = prediction.labels, prediction.measurements
+    if labels.dtype != np.uint8:
+        raise OutputMismatch(card.name, f"labels are {labels.dtype} where uint8 is due")
+    if labels.shape != shape:
+        raise OutputMismatch(card.name, f"labels are {_by(labels.shape)} where the volume is {_by(shape)}")
+    counts = np.zeros(256, np.int64)
+    for plane in labels:  # plane by plane: counting turns its input into 64-bit numbers
+        counts += np.bincount(plane.ravel(), minlength=256)
+    strange = set(np.flatnonzero(counts).tolist()) - {0} - {label.value for label in card.labels}
+    if strange:
+        raise OutputMismatch(card.name, f"labels hold {len(strange)} values that the card does not name")
+    due = (len(card.labels), len(card.measurements))
+    if measurements.dtype != np.float32 or measurements.shape != due:
+        raise OutputMismatch(
+            card.name,
+            f"measurements are {_by(measurements.shape)} {measurements.dtype}, where {_by(due)} float32 are due",
+        )
+    if np.isinf(measurements).any():
+        raise OutputMismatch(card.name, "a measurement is infinite")
+
+
+def _by(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape)) or "a single number"

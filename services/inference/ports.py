@@ -1,0 +1,102 @@
+"""What this service needs of others, named by role."""
+
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.contracts.card import ModelCard
+from services.contracts.events import Event
+from services.inference.model import Geometry, Outcome, Prediction, Slice
+
+
+class WorkStore(Protocol):
+    """Where inputs and results lie."""
+
+    async def read(self, key: str) -> bytes:
+        """The bytes under `key`.
+
+        Raises:
+            InputDamaged: nothing is there.
+            WorkUnavailable: the store does not answer.
+        """
+
+    async def read_start(self, key: str, length: int) -> bytes:
+        """The first `length` bytes under `key`, or all if there are fewer. Raises as `read`."""
+
+    async def find(self, key: str) -> bytes | None:
+        """The bytes under `key`, or None."""
+
+    async def keep(self, key: str, data: bytes, *, replace: bool = False) -> bool:
+        """Write `data` whole or not at all. Without `replace`, what is there stays and False comes back."""
+
+
+class SliceReader(Protocol):
+    """What a PS3.10 file says. Heavy work: call it in a thread."""
+
+    def header(self, data: bytes) -> Slice:
+        """The place of the slice; `data` may end anywhere after the attributes that say it.
+
+        Raises:
+            NotAVolume: it cannot be a slice of a volume in Hounsfield units.
+        """
+
+    def decode(self, data: bytes, out: NDArray[np.int16]) -> None:
+        """Write the slice's Hounsfield units into `out` (rows by columns), clipped to 16 bits.
+
+        Raises:
+            PixelsUnreadable: it cannot be decoded, or has another size.
+            NotAVolume: its values are no Hounsfield units.
+        """
+
+
+class Room(Protocol):
+    """Memory for one volume, from which the model can read without another copy."""
+
+    @property
+    def volume(self) -> NDArray[np.int16]:
+        """To be filled, planes by rows by columns."""
+
+    @property
+    def means(self) -> str:
+        """How tensors travel, for people: `shared memory` or `gRPC`."""
+
+    async def infer(self, card: ModelCard, geometry: Geometry) -> Prediction:
+        """Run the model on the volume. The answer may lie in the room: use it before leaving.
+
+        Raises:
+            TritonUnavailable: the same may pass later.
+            ModelUnknown: the model is not served.
+            ModelFailed: the model threw.
+            ModelTooSlow: the card's time is over.
+        """
+
+
+class ModelServer(Protocol):
+    """Where models run."""
+
+    def room(self, shape: tuple[int, int, int]) -> AbstractAsyncContextManager[Room]:
+        """Memory for a volume of `shape`."""
+
+
+class ResultFormat(Protocol):
+    """The file in which a result crosses the airlock. Heavy work: call it in a thread."""
+
+    def pack(self, outcome: Outcome) -> bytes:
+        """The bytes of the file."""
+
+    def is_whole(self, data: bytes, job_id: str) -> bool:
+        """Whether `data` is a whole result of the job."""
+
+
+class Events(Protocol):
+    """Where facts are said."""
+
+    async def say(self, event: Event, *, message_id: str | None = None) -> None:
+        """Say a fact durably; the same `message_id` again changes nothing."""
+
+    async def mention(self, event: Event) -> None:
+        """Say what may be lost."""

@@ -1,0 +1,38 @@
+"""What an operator may set: `PLEXUS_INFERENCE_*`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+
+from services.chassis.settings import BusSettings, ServiceSettings, configured
+
+
+class SharedMemory(StrEnum):
+    """How tensors reach Triton."""
+
+    AUTO = "auto"
+    """By system shared memory where Triton is on this host and can open it, else by gRPC."""
+    ON = "on"
+    OFF = "off"
+
+
+class Settings(BusSettings, ServiceSettings):
+    """Settings of `inference`."""
+
+    model_config = configured("inference")
+
+    http_port: int = 8106
+    work_url: str
+    """The work store: `file:///…/work` or `s3://…`."""
+    models_folder: Path
+    """Model packages, a folder each, with `model.yaml` in it: what Triton serves, and what it is to answer."""
+    triton_address: str = "127.0.0.1:18001"
+    """Triton's gRPC address."""
+    shared_memory: SharedMemory = SharedMemory.AUTO
+    concurrency: int = 1
+    """How many jobs one process works on at a time; each holds one volume and its label map."""
+    decode_threads: int = 2
+    """How many slices of a job are decoded at a time."""
+    volume_max_bytes: int = 2_000_000_000
+    """A series whose volume is larger is refused; gRPC carries 2 GiB at the most."""

@@ -1,0 +1,51 @@
+"""What this service hears."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+
+from services.chassis.bus import Delivery, Subscription
+from services.chassis.faults import Fault
+from services.contracts import subjects
+from services.contracts.events import JobReleased, UnreadableEventError
+from services.inference.errors import EventUnreadable
+from services.inference.manifest import manifest_key
+
+Handle = Callable[[JobReleased], Awaitable[None]]
+Fail = Callable[[JobReleased, Fault], Awaitable[None]]
+
+_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+
+def subscriptions(handle: Handle, fail: Fail, *, concurrency: int) -> Sequence[Subscription]:
+    """`job.released`, to `handle`; what cannot be handled, to `fail`."""
+
+    async def on_released(delivery: Delivery) -> None:
+        await handle(_read(delivery))
+
+    async def on_failed(delivery: Delivery, fault: Fault) -> None:
+        if not isinstance(fault, EventUnreadable):  # of which job it tells, nobody knows: the dead letter is all
+            await fail(_read(delivery), fault)
+
+    return (
+        Subscription(
+            subject=subjects.JOB_RELEASED,
+            consumer="inference-job-released",
+            stream=subjects.COMPUTE.name,
+            handle=on_released,
+            failed=on_failed,
+            concurrency=concurrency,
+        ),
+    )
+
+
+def _read(delivery: Delivery) -> JobReleased:
+    """The event; its names must not lead out of the job's own folder."""
+    try:
+        event = JobReleased.from_bytes(delivery.data)
+    except UnreadableEventError:
+        raise EventUnreadable from None
+    if not _JOB_ID.fullmatch(event.job_id) or event.input != manifest_key(event.job_id):
+        raise EventUnreadable
+    return event

@@ -1,0 +1,151 @@
+"""A real Triton for the tests of `inference`: the reference models, one that makes trouble, a listener for spans.
+
+Import the fixtures into a test module; `triton_address` is the gRPC address.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from services.contracts.card import ModelCard
+from services.launcher.parts.triton import Triton
+from services.launcher.settings import Settings
+from tests.unit.inference.fakes import CARD
+
+CONFIG = """
+name: "trouble"
+backend: "python"
+max_batch_size: 0
+input [
+  { name: "volume" data_type: TYPE_INT16 dims: [ -1, -1, -1 ] },
+  { name: "spacing" data_type: TYPE_FP64 dims: [ 3 ] },
+  { name: "direction" data_type: TYPE_FP64 dims: [ 3, 3 ] }
+]
+output [
+  { name: "labels" data_type: TYPE_UINT8 dims: [ -1, -1, -1 ] },
+  { name: "measurements" data_type: TYPE_FP32 dims: [ -1, -1 ] }
+]
+instance_group [ { count: 1 kind: KIND_CPU } ]
+"""
+MODEL = """
+import os, time
+import numpy as np
+import triton_python_backend_utils as triton
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        volume = triton.get_input_tensor_by_name(request, "volume").as_numpy()
+        labels, measurements = np.zeros(volume.shape, np.uint8), np.zeros((1, 1), np.float32)
+        match int(volume[0, 0, 0]):
+            case 1: raise ValueError("the first voxel is one")
+            case 2: time.sleep(3)
+            case 3: labels = labels[1:]
+            case 4: os._exit(3)
+            case 5: measurements = np.zeros((2, 2), np.float32)
+            case 6: labels = np.zeros(volume.shape + (2,), np.uint8)
+        return triton.InferenceResponse([triton.Tensor("labels", labels), triton.Tensor("measurements", measurements)])
+"""
+
+
+def trouble_card(timeout_seconds: float = 60) -> ModelCard:
+    """The card of the model that makes trouble."""
+    return ModelCard.from_mapping({**CARD, "name": "trouble", "timeout_seconds": timeout_seconds})
+
+
+class Spans:
+    """What Triton has sent as traces."""
+
+    def __init__(self, port: int) -> None:
+        self.received: list[dict[str, Any]] = []
+        received = self.received
+
+        class Receiver(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                for resource in body["resourceSpans"]:
+                    received.extend(span for scope in resource["scopeSpans"] for span in scope["spans"])
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Say nothing."""
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Receiver)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def of(self, trace_id: str) -> list[dict[str, Any]]:
+        """The spans of a trace, waited for: Triton sends them every few seconds."""
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            found = [span for span in self.received if span["traceId"].lower() == trace_id]
+            if any(span["name"] == "InferRequest" for span in found):
+                return found
+            time.sleep(0.1)
+        return []
+
+
+@pytest.fixture(scope="session")
+def triton_settings() -> Iterator[Settings]:
+    """Ports and a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="plexus-test-triton-") as folder:
+        yield Settings.on_free_ports(Path(folder))
+
+
+@pytest.fixture(scope="session")
+def triton_spans(triton_settings: Settings) -> Iterator[Spans]:
+    """The listener for the spans of `triton_address`."""
+    spans = Spans(triton_settings.ports["collector"])
+    yield spans
+    spans.server.shutdown()
+    spans.server.server_close()
+
+
+@pytest.fixture(scope="session")
+def triton_address(triton_settings: Settings, triton_spans: Spans) -> Iterator[str]:
+    """A real Triton with the models of models/ and `trouble`."""
+    part = Triton(triton_settings)
+    program = part.prepare()
+    trouble = triton_settings.data / "triton" / "models" / "trouble"
+    (trouble / "1").mkdir(parents=True)
+    (trouble / "config.pbtxt").write_text(CONFIG)
+    (trouble / "1" / "model.py").write_text(MODEL)
+    process = subprocess.Popen(
+        [*program.argv, "--load-model=trouble"],
+        env=dict(program.environment),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        ready = f"http://{triton_settings.address('triton_http')}/v2/health/ready"
+        until = time.monotonic() + 120
+        while not _answers(ready):
+            assert process.poll() is None, "Triton ended"
+            assert time.monotonic() < until, "Triton is not ready"
+            time.sleep(0.1)
+        yield triton_settings.address("triton_grpc")
+    finally:
+        process.terminate()
+        process.wait(60)
+        part.tidy()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=2).status_code == 200
+    except (OSError, httpx.TransportError):
+        return False
