@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from typing import Final
 
 from fastapi import APIRouter, Request, Response
 
@@ -18,9 +16,6 @@ from services.chassis import http
 from services.dicom.accept import MediaRange, parse_accept
 from services.dicom.dicom_json import dumps
 from services.store.model import Level
-
-_HOST: Final = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}")
-_PORT: Final = re.compile(r":\d+$")
 
 
 def router(
@@ -54,7 +49,7 @@ def router(
             series_instance_uid=named.series_instance_uid,
             max_results=max_results,
         )
-        url = f"{_origin(request, public_url)}{root}"
+        url = f"{http.origin(request, public_url)}{root}"
         page = await handlers.search(asked, url, index=index, events=events, caller=http.caller(request))
         response = Response(dumps(page.results), media_type=media_type, headers=PRIVATE)
         more = ["There are additional results that can be requested"] if page.more else []
@@ -84,7 +79,7 @@ def router(
         media_type = json_form(_ranges(request))
         answer = await handlers.metadata(
             _resource(request),
-            f"{_origin(request, public_url)}{root}",
+            f"{http.origin(request, public_url)}{root}",
             _known(request),
             index=index,
             documents=documents,
@@ -130,16 +125,6 @@ def _ranges(request: Request) -> tuple[MediaRange, ...]:
 def _resource(request: Request) -> Resource:
     named = request.path_params
     return Resource(named["study"], named.get("series", ""), named.get("instance", ""))
-
-
-def _origin(request: Request, public_url: str) -> str:
-    """The address by which the client knows us: the edge tells it."""
-    host = request.headers.get("x-forwarded-host") or request.headers.get("host", "")
-    scheme = request.headers.get("x-forwarded-proto") or request.url.scheme
-    if scheme not in ("http", "https") or not _HOST.fullmatch(host):
-        return public_url
-    # dicomweb-client for one sends no port, whichever it uses.
-    return f"{scheme}://{host}" if _PORT.search(host) else public_url or f"{scheme}://{host}"
 
 
 def _known(request: Request) -> Callable[[str], bool]:

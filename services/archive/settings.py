@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.chassis.settings import BusSettings, DatabaseSettings, RpcSettings, ServiceSettings, configured
+from services.chassis.settings import (
+    BusSettings,
+    DatabaseSettings,
+    LinkSettings,
+    RpcSettings,
+    ServiceSettings,
+    configured,
+)
 
 
-class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
+class Settings(LinkSettings, RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
     """Settings of the archive."""
 
     model_config = configured("archive")
@@ -15,9 +22,6 @@ class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
     grpc_port: int = 9103
     objects_url: str
     """Where ingest puts objects: `file:///absolute/path`."""
-    public_url: str = Field("", pattern=r"^(https?://[A-Za-z0-9.\-_\[\]:]+)?$")
-    """Where clients reach the edge, such as `https://pacs.example.org`: for links to a client whose request names no
-    port (some leave it out). Others get the address that they used themselves."""
     max_results: int = Field(1000, ge=1, le=100_000)
     """At most so many answers to one query; a client that wants more asks again with an offset."""
     recent_bytes: int = Field(64 * 1024**2, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -25,6 +26,8 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 StatusOf = Callable[[Fault], int]
 
+_HOST = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}")
+_PORT = re.compile(r":\d+$")
 _QUIET = ("/healthz", "/readyz", "/metrics")
 
 
@@ -32,6 +35,20 @@ def caller(request: Request) -> Principal:
     """Who asks; a FastAPI dependency."""
     principal: Principal = request.scope["plexus.principal"]
     return principal
+
+
+def origin(request: Request, public_url: str = "") -> str:
+    """The address by which the client knows us, for links: scheme, host and port; "" when it is not to be known.
+
+    Args:
+        public_url: address of the edge. It serves where the Host header has no port: some clients (dicomweb-client for
+            one) send none, whichever they use.
+    """
+    host = request.headers.get("x-forwarded-host") or request.headers.get("host", "")
+    scheme = request.headers.get("x-forwarded-proto") or request.url.scheme
+    if scheme not in ("http", "https") or not _HOST.fullmatch(host):
+        return public_url
+    return f"{scheme}://{host}" if _PORT.search(host) else public_url or f"{scheme}://{host}"
 
 
 def problem(status: int, code: str, reason: str, headers: dict[str, str] | None = None) -> Response:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -29,6 +29,13 @@ class ServiceSettings(BaseSettings):
     """A file that gets one JSON object a line for each span; `plexus trace` reads it."""
     drain_seconds: float = 20.0
     """How long work in hand may go on after SIGTERM."""
+
+
+class LinkSettings(BaseSettings):
+    """What a service needs that puts links to itself into its answers."""
+
+    public_url: str = Field("", pattern=r"^(https?://[A-Za-z0-9.\-_\[\]:]+)?$")
+    """Address of the edge, for clients whose Host header has no port."""
 
 
 class RpcSettings(BaseSettings):

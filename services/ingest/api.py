@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from typing import Annotated
 
@@ -31,11 +30,10 @@ from services.ingest.model import Announced, Outcome, Verdict
 _JSON = "application/dicom+json"
 _XML = "application/dicom+xml"
 _DICOM = "application/dicom"
-_HOST = re.compile(r"[A-Za-z0-9.\-_\[\]:]{1,255}")
 
 
-def router(front: Front, *, root: str = "/dicom-web") -> APIRouter:
-    """The routes of STOW-RS under `root`."""
+def router(front: Front, *, public_url: str = "", root: str = "/dicom-web") -> APIRouter:
+    """The routes of STOW-RS under `root`; `public_url` is for links, see `http.origin`."""
     routes = APIRouter()
 
     @routes.post(f"{root}/studies")
@@ -69,7 +67,7 @@ def router(front: Front, *, root: str = "/dicom-web") -> APIRouter:
             if not any(verdict.kept for verdict in verdicts):
                 raise NotMultipart
             verdicts.append(Verdict.refused(Reason.TRUNCATED, Announced()))
-        return _answer(request, f"{_origin(request)}{root}", verdicts)
+        return _answer(request, f"{http.origin(request, public_url)}{root}", verdicts)
 
     return routes
 
@@ -115,15 +113,6 @@ def _is_dicom(content_type: str) -> bool:
         return parse_content_type(content_type).media_type in (_DICOM, "application/octet-stream")
     except MultipartError:
         return False
-
-
-def _origin(request: Request) -> str:
-    """The address by which the client knows us: the edge tells it."""
-    host = request.headers.get("x-forwarded-host") or request.headers.get("host", "")
-    scheme = request.headers.get("x-forwarded-proto") or request.url.scheme
-    if scheme not in ("http", "https") or not _HOST.fullmatch(host):
-        return ""
-    return f"{scheme}://{host}"
 
 
 def _answer(request: Request, root: str, verdicts: list[Verdict]) -> Response:

@@ -64,7 +64,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         )
     )
     return Runtime(
-        routers=[api.router(front)],
+        routers=[api.router(front, public_url=settings.public_url)],
         background=[
             outbox.relay,
             deliveries.beat,

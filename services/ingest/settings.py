@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from services.chassis.settings import BusSettings, DatabaseSettings, RpcSettings, ServiceSettings, configured
+from services.chassis.settings import (
+    BusSettings,
+    DatabaseSettings,
+    LinkSettings,
+    RpcSettings,
+    ServiceSettings,
+    configured,
+)
 
 
-class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
+class Settings(LinkSettings, RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
     """Settings of ingest."""
 
     model_config = configured("ingest")

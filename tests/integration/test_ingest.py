@@ -382,22 +382,23 @@ async def test_every_attempt_is_in_the_audit_trail(ingest: Ingest, nats_url: str
 
 
 @pytest.mark.parametrize(
-    ("file", "code", "reason"),
+    ("file", "code", "reason", "named"),
     [
-        (b"", 0xC000, "not-dicom"),
-        (b"nonsense" * 100, 0xC000, "not-dicom"),
-        (made()[:-10], 0xC000, "truncated"),
-        (made()[:200], 0xC000, "truncated"),
-        (made(SeriesInstanceUID=None), 0xA900, "missing-uid"),
-        (made(StudyInstanceUID="1.2.3a"), 0xA900, "illegal-uid"),
-        (made(side=3000), 0xA700, "too-large"),
+        (b"", 0xC000, "not-dicom", False),
+        (b"nonsense" * 100, 0xC000, "not-dicom", False),
+        (made()[:-10], 0xC000, "truncated", True),
+        (made()[:200], 0xC000, "truncated", False),
+        (made(SeriesInstanceUID=None), 0xA900, "missing-uid", True),
+        (made(StudyInstanceUID="1.2.3a"), 0xA900, "illegal-uid", True),
+        (made(side=3000), 0xA700, "too-large", False),
     ],
 )
 async def test_a_bad_instance_is_refused_with_its_reason_and_the_others_are_stored(
-    ingest: Ingest, file: bytes, code: int, reason: str
+    ingest: Ingest, file: bytes, code: int, reason: str, named: bool
 ) -> None:
     alone = await ingest.send(file)
-    (failed,) = alone.json()["0008119A"]["Value"]
+    # What its file meta information names is in the Failed SOP Sequence, the rest in the Other Failures Sequence.
+    (failed,) = alone.json()["00081198" if named else "0008119A"]["Value"]
     assert alone.status_code == 409
     assert failed["00081197"]["Value"] == [code]
     assert await ingest.count("instance") == await ingest.count("study") == 0
