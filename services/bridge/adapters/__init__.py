@@ -1,0 +1,1 @@
+"""The technologies that the bridge stands on: one file each."""

@@ -1,0 +1,277 @@
+"""The commands. Each is thin: it reads its settings, calls one module, and says how it ended by its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from services.launcher.errors import LauncherError
+from services.launcher.mesh import Mesh
+from services.launcher.settings import Settings
+
+app = typer.Typer(
+    help="Plexus: a DICOMweb-native service mesh for medical-imaging AI. Not for clinical use.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+console = Console()
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="The data folder (PLEXUS_DATA; default .plexus in the clone).")
+]
+Offset = Annotated[
+    int | None,
+    typer.Option("--port-offset", help="Added to every default port (PLEXUS_PORT_OFFSET; single ones: PLEXUS_PORT_…)."),
+]
+
+
+def _command(function: Callable[..., int | None]) -> Callable[..., None]:
+    """A command whose LauncherErrors are told in one line, and whose result is the exit code."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            code = function(*args, **kwargs) or 0
+        except LauncherError as error:
+            Console(stderr=True).print(f"[bold red]plexus:[/] {_plain(error)}", highlight=False, soft_wrap=True)
+            code = 1
+        except KeyboardInterrupt:
+            code = 130
+        raise typer.Exit(code)
+
+    return run
+
+
+def _plain(error: LauncherError) -> str:
+    return str(error).replace("[", r"\[")  # what a log says is no markup
+
+
+def _mesh(data: Path | None, port_offset: int | None) -> Mesh:
+    """A mesh as its settings say; of one that is up, the ports are those that it has."""
+    mesh = Mesh(Settings.read(os.environ, data=data, port_offset=port_offset))
+    return mesh.as_running() if mesh.is_up else mesh
+
+
+def _running(data: Path | None, port_offset: int | None) -> Mesh:
+    mesh = _mesh(data, port_offset)
+    mesh.state()
+    return mesh
+
+
+def _welcome(mesh: Mesh) -> None:
+    console.print()
+    console.print(f"  viewer    {mesh.url('edge')}/viewer", highlight=False)
+    console.print(f"  DICOMweb  {mesh.url('edge')}/dicom-web", highlight=False)
+    console.print(f"  DIMSE     PLEXUS at {mesh.address('dimse')}", highlight=False)
+    console.print("  Every caller is the principal `local`; every edge listens on loopback only.", style="dim")
+
+
+@app.command()
+@_command
+def demo(
+    exit_: Annotated[bool, typer.Option("--exit", help="Stop after the result.")] = False,
+    data: Data = None,
+    port_offset: Offset = None,
+) -> int:
+    """Set up all that is needed, start the mesh, send a chest CT by C-STORE and show what comes of it."""
+    from services.launcher import bringup  # late: `--help` and `status` need none of these
+    from services.launcher import demo as demonstration
+
+    bringup.set_up(console)
+    mesh = _mesh(data, port_offset)
+    was_up = mesh.is_up
+    try:
+        if not was_up:
+            bringup.start(mesh, console, stay=False)
+        _welcome(mesh)
+        console.print()
+        good = demonstration.run(mesh, console)
+        if not exit_ and good and not was_up:
+            _wait_for_end(mesh)
+    finally:
+        if not was_up:
+            bringup.stop(mesh, console)
+    return 0 if good else 1
+
+
+@app.command()
+@_command
+def up(
+    foreground: Annotated[bool, typer.Option("--foreground", "-f", help="Stay until Ctrl-C.")] = False,
+    data: Data = None,
+    port_offset: Offset = None,
+) -> None:
+    """Start the mesh, and return when every part is ready."""
+    from services.launcher import bringup
+
+    bringup.set_up(console)
+    mesh = _mesh(data, port_offset)
+    if mesh.is_up:
+        console.print("The mesh is up already.", style="yellow")
+        _welcome(mesh)
+        return
+    try:
+        bringup.start(mesh, console, stay=not foreground)
+    except KeyboardInterrupt:
+        bringup.stop(mesh, console)
+        raise
+    _welcome(mesh)
+    if foreground:
+        try:
+            _wait_for_end(mesh)
+        finally:
+            bringup.stop(mesh, console)
+
+
+@app.command()
+@_command
+def down(data: Data = None, port_offset: Offset = None) -> None:
+    """Stop the mesh: every part in order, nothing is left running."""
+    from services.launcher import bringup
+
+    mesh = _mesh(data, port_offset)
+    if not mesh.is_up:
+        console.print(f"The mesh of {mesh.settings.data} is not up.")
+        return
+    bringup.stop(mesh, console)
+
+
+@app.command()
+@_command
+def status(data: Data = None, port_offset: Offset = None) -> int:
+    """Show every part: state, process, ports, uptime, restarts, memory."""
+    from services.launcher import status as tables
+
+    told = _running(data, port_offset).state()
+    console.print(tables.parts(told))
+    return 0 if told.phase == "ready" else 1
+
+
+@app.command()
+@_command
+def send(  # noqa: PLR0917  # typer reads a command's options from its parameters
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="DICOM files, or folders of them.")],
+    host: Annotated[str | None, typer.Option(help="Another receiver than this mesh.")] = None,
+    port: Annotated[int | None, typer.Option(help="The other receiver's port.")] = None,
+    called: Annotated[str, typer.Option("--aet", help="The receiver's AE title.")] = "PLEXUS",
+    data: Data = None,
+    port_offset: Offset = None,
+) -> int:
+    """Send files by C-STORE, each in its own transfer syntax."""
+    from services.launcher import sending
+
+    address = f"{host or '127.0.0.1'}:{port or 11112}" if host or port else _running(data, port_offset).address("dimse")
+    return sending.run(console, paths, address, called)
+
+
+@app.command()
+@_command
+def jobs(  # noqa: PLR0917  # as above
+    study: Annotated[str | None, typer.Option(help="Only jobs of this Study Instance UID.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(help="At most so many, newest first.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    data: Data = None,
+    port_offset: Offset = None,
+) -> None:
+    """List jobs, newest first."""
+    from dataclasses import asdict
+
+    from services.launcher import status as tables
+    from services.launcher.edge import Edge
+
+    filters = {"limit": str(limit), **({"study": study} if study else {}), **({"state": state} if state else {})}
+    with Edge(_running(data, port_offset).url("edge")) as edge:
+        found = edge.jobs(**filters)
+    if as_json:
+        print(json.dumps([asdict(job) for job in found], indent=2))
+    elif found:
+        console.print(tables.jobs(found), soft_wrap=not console.is_terminal)
+    else:
+        console.print("There is no job yet; send a study: ./plexus send PATH")
+
+
+@app.command()
+@_command
+def trace(
+    which: Annotated[str, typer.Argument(metavar="ID", help="A trace id, or the id of a job.")],
+    everything: Annotated[bool, typer.Option("--all", help="Calls and messages too, not only the work.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, with everything.")] = False,
+    data: Data = None,
+    port_offset: Offset = None,
+) -> None:
+    """Show where the time went: one trace as a tree. By its own id also when the mesh is not up."""
+    from services.launcher import spans
+    from services.launcher import trace as trees
+    from services.launcher.edge import Edge
+
+    mesh = _mesh(data, port_offset)
+    trace_id = which.lower()
+    if len(trace_id) != 32 or not set(trace_id) <= set("0123456789abcdef"):
+        with Edge(_running(data, port_offset).url("edge")) as edge:
+            job = edge.job(which)
+        if job is None or not job.trace_id:
+            raise LauncherError(f"there is no trace, and no job with a trace, of the id {which}")
+        trace_id = job.trace_id
+    found = list(spans.read(mesh.settings.spans, trace_id))
+    if not found:
+        raise LauncherError(f"no span of the trace {trace_id} lies in {mesh.settings.spans}")
+    if as_json:
+        roots = trees.as_json(trees.tree(found))
+        print(json.dumps({"trace_id": trace_id, "spans": len(found), "roots": roots}, indent=2))
+        return
+    nodes = trees.tree(found if everything else trees.without_carriers(found))
+    console.print(trees.table(nodes, console.width))
+
+
+@app.command()
+@_command
+def logs(
+    service: Annotated[str, typer.Argument(help="A part, such as ingest or triton; `launcher` is the supervisor.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
+    lines: Annotated[int, typer.Option("--lines", "-n", help="How many of the last lines.")] = 50,
+    data: Data = None,
+    port_offset: Offset = None,
+) -> int:
+    """Show the log of a part."""
+    folder = _mesh(data, port_offset).settings.logs
+    log = folder / f"{Path(service).name}.log"
+    if not log.exists():
+        known = ", ".join(sorted(each.stem for each in folder.glob("*.log"))) or "none: the mesh was never up"
+        raise LauncherError(f"there is no log of {service}; there are: {known}")
+    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(log)]
+    return subprocess.run(command, check=False).returncode
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@_command
+def test(context: typer.Context) -> int:
+    """Check everything: format, lint, types, contracts, generated code, tests. What follows -- goes to pytest."""
+    from services.launcher import bringup, checks
+
+    checks.ensure_programs()
+    bringup.set_up(console)
+    return 0 if checks.run(console, context.args) else 1
+
+
+def _wait_for_end(mesh: Mesh) -> None:
+    """Until Ctrl-C, or until the mesh is stopped from elsewhere."""
+    try:
+        console.print("\nThe mesh is up. Ctrl-C stops it.", style="dim")
+        while mesh.is_up:
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        if sys.stdout.isatty():
+            print()

@@ -1,0 +1,88 @@
+"""What `plexus status` and `plexus jobs` print."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from services.launcher import registry
+from services.launcher.edge import Job, JobState
+from services.launcher.state import PartPhase, State
+
+_PHASE_STYLES = {PartPhase.READY: "green", PartPhase.CRASHED: "red", PartPhase.FAILED: "red"}
+_JOB_STYLES = {JobState.COMPLETED: "green", JobState.FAILED: "red", JobState.CANCELLED: "yellow"}
+_MIB = 1024
+
+
+def parts(told: State) -> Table:
+    """Every part: state, process, ports, since when, restarts, memory."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("part", "state", "zone", "pid", "ports", "up", "restarts", "memory"):
+        table.add_column(heading, justify="right" if heading in ("pid", "up", "restarts", "memory") else "left")
+    for name, part in told.parts.items():
+        entry = registry.BY_NAME[name]
+        ports = " ".join(f"{port.name.removeprefix(name + '_')}:{told.ports[port.name]}" for port in entry.ports)
+        table.add_row(
+            name,
+            f"[{_PHASE_STYLES.get(part.phase, 'yellow')}]{part.phase}[/]",
+            str(entry.zone),
+            str(part.pid or ""),
+            ports,
+            _ago(part.since_unix),
+            str(part.restarts or ""),
+            f"{memory_kib(part.pid) // _MIB} MB" if part.pid else "",
+        )
+    return table
+
+
+def jobs(found: Sequence[Job]) -> Table:
+    """Jobs, as the edge tells them."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("job", "model", "state", "step", "requested", "trace", "reason"):
+        table.add_column(heading, no_wrap=heading in ("job", "trace"))
+    for job in found:
+        progress = f"{job.step} {job.done}/{job.total}" if job.total and not job.state.ended else job.step
+        table.add_row(
+            job.id,
+            f"{job.model} {job.model_version}",
+            f"[{_JOB_STYLES.get(job.state, 'yellow')}]{job.state}[/]",
+            progress,
+            job.requested_at[:19].replace("T", " "),
+            job.trace_id,
+            f"{job.reason_code}: {job.reason}" if job.reason_code else "",
+        )
+    return table
+
+
+def memory_kib(pid: int) -> int:
+    """The resident memory of a process and of those it has started, in KiB; 0 when it is gone."""
+    total = 0
+    for each in _family(pid):
+        try:
+            status = Path(f"/proc/{each}/status").read_text()
+        except OSError:
+            continue
+        total += next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:")), 0)
+    return total
+
+
+def _family(pid: int) -> list[int]:
+    found = [pid]
+    for each in found:
+        try:
+            children = Path(f"/proc/{each}/task/{each}/children").read_text()
+        except OSError:
+            continue
+        found += [int(child) for child in children.split()]
+    return found
+
+
+def _ago(since: float | None) -> str:
+    if since is None:
+        return ""
+    seconds = int(time.time() - since)
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s" if rest >= 60 else f"{rest} s"

@@ -1,0 +1,76 @@
+"""One association, carried to its end."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.bridge.errors import UndeliveredError
+from services.bridge.handlers import receive
+from services.bridge.model import Outcome, Reply
+from services.chassis.log import Log
+from tests.unit.bridge.fakes import FakeArchive, FakeAssociation, FakeTally, FakeTransfer
+
+LOG = Log("bridge")
+
+
+async def carry(
+    archive: FakeArchive, *transfers: FakeTransfer, ending: str = "released"
+) -> tuple[list[int], FakeTally]:
+    """Carry an association and give the status of each instance."""
+    tally = FakeTally()
+    await receive(FakeAssociation(transfers, ending), archive=archive, tally=tally, log=LOG)
+    assert tally.open == 0
+    assert all(len(transfer.answers) == 1 for transfer in transfers)
+    return [transfer.answers[0].status for transfer in transfers], tally
+
+
+async def test_an_association_is_one_delivery_in_the_name_of_its_peer() -> None:
+    archive = FakeArchive()
+    statuses, tally = await carry(archive, FakeTransfer("1.1"), FakeTransfer("1.2"), FakeTransfer("1.3"))
+    assert statuses == [0, 0, 0]
+    assert archive.deliveries == [["1.1", "1.2", "1.3"]]
+    assert archive.ended == 1
+    assert archive.principals[0].subject == "SCANNER"
+    assert tally.outcomes == [Outcome.STORED] * 3
+
+
+async def test_an_association_without_instances_needs_no_delivery() -> None:
+    archive = FakeArchive()
+    statuses, tally = await carry(archive)
+    assert (statuses, tally.outcomes, archive.deliveries) == ([], [], [])
+
+
+async def test_a_refused_instance_does_not_end_the_delivery() -> None:
+    archive = FakeArchive(Reply(Outcome.REFUSED, 0xC000, "not-dicom"), Reply(Outcome.KEPT_FIRST))
+    statuses, tally = await carry(archive, FakeTransfer(), FakeTransfer(), FakeTransfer())
+    assert statuses == [0xC000, 0xB000, 0]
+    assert len(archive.deliveries) == 1
+    assert tally.outcomes == [Outcome.REFUSED, Outcome.KEPT_FIRST, Outcome.STORED]
+
+
+async def test_when_the_stream_breaks_the_instance_in_hand_fails_and_the_next_one_opens_a_new_stream() -> None:
+    archive = FakeArchive(Reply(Outcome.STORED), UndeliveredError("ingest-broke-off"))
+    statuses, tally = await carry(archive, FakeTransfer("1.1"), FakeTransfer("1.2"), FakeTransfer("1.3"))
+    assert statuses == [0, 0xA700, 0]
+    assert archive.deliveries == [["1.1", "1.2"], ["1.3"]]
+    assert tally.outcomes == [Outcome.STORED, Outcome.UNAVAILABLE, Outcome.STORED]
+
+
+async def test_a_stream_that_ended_between_two_instances_costs_neither() -> None:
+    archive = FakeArchive(breaks_after=1)
+    statuses, _ = await carry(archive, FakeTransfer("1.1"), FakeTransfer("1.2"))
+    assert statuses == [0, 0]
+    assert archive.deliveries == [["1.1"], ["1.2"]]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), KeyError("PatientName"), ValueError()])
+async def test_whatever_is_thrown_is_never_a_success(error: Exception) -> None:
+    statuses, _ = await carry(FakeArchive(error), FakeTransfer(), FakeTransfer())
+    assert statuses == [0x0110, 0]
+
+
+async def test_a_sender_that_goes_away_in_the_middle_ends_the_delivery() -> None:
+    archive = FakeArchive()
+    _, tally = await carry(archive, FakeTransfer(), FakeTransfer(complete=False), ending="aborted")
+    assert tally.outcomes == [Outcome.STORED, Outcome.ABANDONED]
+    assert archive.ended == 1

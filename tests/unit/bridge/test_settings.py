@@ -1,0 +1,28 @@
+"""The settings of the bridge."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from services.bridge.settings import Settings
+
+
+def test_the_defaults_are_safe() -> None:
+    settings = Settings()
+    assert settings.dimse_host == "127.0.0.1"
+    assert not settings.any_called_ae_title
+    assert not settings.accept_unknown_sop_classes
+    assert settings.network_timeout_seconds > settings.store_timeout_seconds
+
+
+def test_calling_ae_titles_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLEXUS_BRIDGE_CALLING_AE_TITLES", "CT 1, PACS,")
+    assert Settings().calling_ae_titles == {"CT 1", "PACS"}
+
+
+@pytest.mark.parametrize("title", ["", " ", "SEVENTEEN CHARACT", "A\\B", "ÄE"])
+def test_an_impossible_ae_title_is_refused(monkeypatch: pytest.MonkeyPatch, title: str) -> None:
+    monkeypatch.setenv("PLEXUS_BRIDGE_AE_TITLE", title)
+    with pytest.raises(ValidationError):
+        Settings()
