@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+ReadT = TypeVar("ReadT")
 
 
 class CardError(ValueError):
@@ -61,43 +63,65 @@ class ModelCard:
     """The card as it was read, for the result file."""
 
     @classmethod
-    def from_mapping(cls, card: Mapping[str, Any]) -> ModelCard:
+    def from_mapping(cls, card: object) -> ModelCard:
         """The card in `card`, as YAML or JSON gives it.
 
         Raises:
             CardError: a key is missing or of another kind.
         """
-        try:
-            return cls(
-                name=str(card["name"]),
-                version=str(card["version"]),
-                title=str(card["title"]),
-                author=str(card["author"]),
-                licence=str(card["licence"]),
-                intended_use=str(card["intended_use"]),
-                task=str(card["task"]),
-                selection=str(card["selection"]),
-                labels=tuple(_label(item) for item in card["labels"]),
-                measurements=tuple(
-                    Measurement(str(item["name"]), _code(item["quantity"]), _code(item["unit"]))
-                    for item in card.get("measurements", ())
-                ),
-                timeout_seconds=float(card.get("timeout_seconds", 120)),
-                source=dict(card),
-            )
-        except KeyError as error:
-            raise CardError(f"the model card lacks the key {error.args[0]!r}") from error
-        except (TypeError, ValueError) as error:
-            raise CardError(f"the model card is malformed: {error}") from error
+        if not isinstance(card, Mapping):
+            raise CardError("the model card is malformed: keys and values are expected")
+        return cls(
+            **{key: str(_required(card, key)) for key in _TEXTS},
+            labels=_read("labels", _labels, _required(card, "labels")),
+            measurements=_read("measurements", _measurements, card.get("measurements", ())),
+            timeout_seconds=_read("timeout_seconds", float, card.get("timeout_seconds", 120)),
+            source=dict(card),
+        )
+
+
+_TEXTS = ("name", "version", "title", "author", "licence", "intended_use", "task", "selection")
+
+
+def _required(card: object, key: str) -> Any:
+    if not isinstance(card, Mapping):
+        raise TypeError("keys and values are expected")
+    if key not in card:
+        raise CardError(f"the model card lacks the key {key!r}")
+    return card[key]
+
+
+def _read(key: str, read: Callable[[Any], ReadT], item: Any) -> ReadT:
+    try:
+        return read(item)
+    except CardError:
+        raise
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CardError(f"the model card is malformed at the key {key!r}: {error}") from error
 
 
 def _code(item: Mapping[str, Any]) -> Code:
-    return Code(str(item["code"]), str(item["scheme"]), str(item["meaning"]))
+    return Code(*(str(_required(item, key)) for key in ("code", "scheme", "meaning")))
+
+
+def _measurements(items: Any) -> tuple[Measurement, ...]:
+    return tuple(
+        Measurement(str(_required(item, "name")), _code(_required(item, "quantity")), _code(_required(item, "unit")))
+        for item in items
+    )
+
+
+def _labels(items: Any) -> tuple[Label, ...]:
+    labels = tuple(_label(item) for item in items)
+    if len({label.value for label in labels}) != len(labels):
+        raise CardError("two labels of the model card have the same value")
+    return labels
 
 
 def _label(item: Mapping[str, Any]) -> Label:
-    red, green, blue = (int(part) for part in item["colour"])
-    value = int(item["value"])
+    red, green, blue = (int(part) for part in _required(item, "colour"))
+    value = int(_required(item, "value"))
     if not 1 <= value <= 255:
         raise CardError("a label's value lies from 1 to 255")
-    return Label(value, str(item["name"]), _code(item["category"]), _code(item["type"]), (red, green, blue))
+    category, kind = _code(_required(item, "category")), _code(_required(item, "type"))
+    return Label(value, str(_required(item, "name")), category, kind, (red, green, blue))

@@ -125,6 +125,7 @@ PARTS: tuple[Part, ...] = (
         DATABASE_URL=_database("ingest"),
         NATS_URL=_HOSPITAL_BUS,
         OBJECTS_URL=_OBJECTS,
+        PUBLIC_URL="{public}",
     ),
     _service(
         "archive",
@@ -134,6 +135,7 @@ PARTS: tuple[Part, ...] = (
         DATABASE_URL=_database("archive"),
         NATS_URL=_HOSPITAL_BUS,
         OBJECTS_URL=_OBJECTS,
+        PUBLIC_URL="{public}",
     ),
     _service(
         "worklist",

@@ -22,6 +22,7 @@ class Local:
             "listen": HOST,
             "port": settings.ports,
             "address": {name: settings.address(name) for name in settings.ports},
+            "public": settings.url("edge"),
             "data": settings.data,
             "models": REPOSITORY / "models",
             "secrets": settings.secrets,
@@ -41,6 +42,7 @@ class Compose:
             "listen": "0.0.0.0",  # noqa: S104  # inside a container's own network
             "port": {name: port.default for name, port in registry.PORTS.items()},
             "address": addresses,
+            "public": "http://127.0.0.1:${PLEXUS_PORT_EDGE:-8080}",
             "data": "/var/lib/plexus",
             "models": "/plexus/models",
             "secrets": "/run/secrets",

@@ -85,8 +85,15 @@ def test_a_label_that_does_not_fit_a_byte_is_refused(value: int) -> None:
     [("labels", None), ("labels", [None]), ("timeout_seconds", "soon"), ("measurements", 5)],
 )
 def test_a_value_of_another_kind_is_refused(key: str, value: object) -> None:
-    with pytest.raises(CardError, match="malformed"):
+    with pytest.raises(CardError, match=f"malformed at the key '{key}'"):
         ModelCard.from_mapping({**CARD, key: value})
+
+
+def test_two_labels_of_one_value_are_refused() -> None:
+    card = copy.deepcopy(CARD)
+    card["labels"] = [card["labels"][0], card["labels"][0]]
+    with pytest.raises(CardError, match="the same value"):
+        ModelCard.from_mapping(card)
 
 
 def test_a_colour_has_three_parts() -> None:
