@@ -26,7 +26,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console()
+# Into a file or a pipe there is no width to keep to.
+console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160)
 
 Data = Annotated[
     Path | None, typer.Option("--data", help="The data folder (PLEXUS_DATA; default .plexus in the clone).")
@@ -212,22 +213,18 @@ def trace(
     data: Data = None,
     port_offset: Offset = None,
 ) -> None:
-    """Show where the time went: one trace as a tree. By its own id also when the mesh is not up."""
+    """Show where the time went: one trace as a tree. Works on the data folder, also when the mesh is not up."""
     from services.launcher import spans
     from services.launcher import trace as trees
-    from services.launcher.edge import Edge
 
-    mesh = _mesh(data, port_offset)
-    trace_id = which.lower()
-    if len(trace_id) != 32 or not set(trace_id) <= set("0123456789abcdef"):
-        with Edge(_running(data, port_offset).url("edge")) as edge:
-            job = edge.job(which)
-        if job is None or not job.trace_id:
-            raise LauncherError(f"there is no trace, and no job with a trace, of the id {which}")
-        trace_id = job.trace_id
-    found = list(spans.read(mesh.settings.spans, trace_id))
-    if not found:
-        raise LauncherError(f"no span of the trace {trace_id} lies in {mesh.settings.spans}")
+    folder = _mesh(data, port_offset).settings.spans
+    trace_id = spans.trace_of(folder, which.lower())
+    if trace_id is None:
+        raise LauncherError(
+            f"no span in {folder} is of a trace or a job with the id {which}:"
+            " ./plexus jobs lists the jobs, ./plexus up starts the mesh"
+        )
+    found = list(spans.read(folder, trace_id))
     if as_json:
         roots = trees.as_json(trees.tree(found))
         print(json.dumps({"trace_id": trace_id, "spans": len(found), "roots": roots}, indent=2))

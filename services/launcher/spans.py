@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from services.contracts import telemetry as names
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -63,6 +65,17 @@ def read(folder: Path, trace_id: str) -> Iterator[Span]:
             for line in lines:
                 if trace_id in line and (span := parse(line)) is not None and span.trace_id == trace_id:
                     yield span
+
+
+def trace_of(folder: Path, which: str) -> str | None:
+    """The trace that has the id `which`, or that of the job of this id; both are 32 hexadecimal digits."""
+    for file in sorted(folder.glob("*.jsonl")):
+        with file.open(encoding="utf-8") as lines:
+            for line in lines:
+                span = parse(line) if which in line else None
+                if span is not None and which in (span.trace_id, (span.attributes or {}).get(names.JOB_ID)):
+                    return span.trace_id
+    return None
 
 
 def settled(folder: Path, trace_id: str, *, quiet_seconds: float = 1.0, most_seconds: float = 6.0) -> list[Span]:

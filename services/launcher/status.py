@@ -39,20 +39,21 @@ def parts(told: State) -> Table:
 
 
 def jobs(found: Sequence[Job]) -> Table:
-    """Jobs, as the edge tells them."""
+    """Jobs, as the edge tells them; the reason is a column where there is one to tell."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("job", "model", "state", "step", "requested", "trace", "reason"):
-        table.add_column(heading, no_wrap=heading in ("job", "trace"))
+    reasons = any(job.reason_code for job in found)
+    for heading in ("job", "model", "state", "step", "requested", *(["reason"] if reasons else [])):
+        table.add_column(heading, no_wrap=heading == "job")
     for job in found:
         progress = f"{job.step} {job.done}/{job.total}" if job.total and not job.state.ended else job.step
+        reason = f"{job.reason_code}: {job.reason}" if job.reason_code else ""
         table.add_row(
             job.id,
             f"{job.model} {job.model_version}",
             f"[{_JOB_STYLES.get(job.state, 'yellow')}]{job.state}[/]",
             progress,
             job.requested_at[:19].replace("T", " "),
-            job.trace_id,
-            f"{job.reason_code}: {job.reason}" if job.reason_code else "",
+            *([reason] if reasons else []),
         )
     return table
 

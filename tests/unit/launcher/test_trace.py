@@ -121,3 +121,12 @@ def test_only_the_spans_of_the_trace_are_read_and_broken_lines_are_passed_over(t
     lines = [json.dumps(line), json.dumps(other), "", '{"trace_id": "aa", "span', json.dumps(line | {"span_id": "2"})]
     (tmp_path / "s.jsonl").write_text("\n".join(lines))
     assert [span.span_id for span in spans.read(tmp_path, "aa")] == ["1", "2"]
+
+
+def test_a_trace_is_found_by_its_own_id_and_by_that_of_its_job(tmp_path: Path) -> None:
+    line = {"trace_id": "aa", "span_id": "1", "name": "n", "service": "s", "start_unix_ns": 1, "end_unix_ns": 2}
+    other = line | {"trace_id": "bb", "attributes": {"plexus.job.id": "cc"}}
+    (tmp_path / "s.jsonl").write_text(f"{json.dumps(line)}\n{json.dumps(other)}\n")
+    assert spans.trace_of(tmp_path, "aa") == "aa"
+    assert spans.trace_of(tmp_path, "cc") == "bb"
+    assert spans.trace_of(tmp_path, "dd") is None
