@@ -218,6 +218,9 @@ class Bus:
                 parent=telemetry.extract(headers),
             ):
                 try:
+                    if subscription.tries is not None and attempt > subscription.tries:
+                        # No fault was ever told: each try took its process with it.
+                        raise PermanentFault("given-up", f"the service did not survive any of {attempt - 1} tries")
                     await subscription.handle(delivery)
                 except Exception as error:
                     outcome = await self._settle_fault(subscription, message, delivery, error)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from services.launcher import findings, scu, spans, trace
@@ -21,6 +22,8 @@ SAMPLE = REPOSITORY / "tests" / "data" / "ct-chest-cmb"
 
 _SILENCE_SECONDS = 3.0
 _DEADLINE_SECONDS = 300.0
+_UNITS = {"1": "", "[hnsf'U]": "HU"}
+"""What people write for a UCUM code."""
 _STEPS = ("de-identified", "inferred", "encoded", "stored")
 _STORING = "store"
 """The step that encode names while its results go through the front door: they are encoded then."""
@@ -161,7 +164,7 @@ def _table(found: Sequence[findings.Finding]) -> Table:
     table.add_column("finding")
     columns = list(dict.fromkeys((m.name, m.unit) for finding in found for m in finding.measurements))
     for name, unit in columns:
-        table.add_column(f"{name}\n{'' if unit == '1' else unit}", justify="right")
+        table.add_column(f"{escape(name)}\n{escape(_UNITS.get(unit, unit))}", justify="right")
     for finding in found:
         values = {
             (m.name, m.unit): f"{m.value:,.4g}" if abs(m.value) < 1 else f"{m.value:,.1f}" for m in finding.measurements

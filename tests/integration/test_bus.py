@@ -305,6 +305,31 @@ async def test_the_message_of_a_killed_consumer_goes_to_the_next(nats_url: str, 
     assert attempts == [2]
 
 
+async def test_a_message_that_no_process_survives_is_given_up(nats_url: str, bus: Bus, place: Place) -> None:
+    begun, failed = asyncio.Event(), asyncio.Event()
+    codes: list[str] = []
+
+    async def hang(delivery: Delivery) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async def on_failed(delivery: Delivery, fault: Fault) -> None:
+        codes.append(fault.code)
+        failed.set()
+
+    await bus.say(Fact(place.subject))
+    subscription = Subscription(
+        subject=place.subject, consumer="tester", stream=place.name, handle=hang, failed=on_failed, tries=1
+    )
+    for wanted in (begun, failed):
+        async with joined(nats_url, place, ack_wait=1.0) as each:
+            killed = asyncio.create_task(each.consume(subscription, asyncio.Event()))
+            await wanted.wait()
+            killed.cancel()
+            await asyncio.gather(killed, return_exceptions=True)
+    assert codes == ["given-up"]
+
+
 async def test_a_slow_handler_keeps_its_message(nats_url: str, place: Place, stream: JetStreamContext) -> None:
     attempts: list[int] = []
 
