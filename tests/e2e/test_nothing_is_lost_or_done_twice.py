@@ -18,7 +18,7 @@ def _state(site: Site, study: str) -> dict[str, Any] | None:
 
 @pytest.mark.parametrize(
     ("service", "moment"),
-    [("inference", {"state": "released", "step": "infer"}), ("encode", {"state": "inferred", "step": "encode"})],
+    [("inference", {"state": "released", "step": "infer"}), ("encode", {"state": "inferred"})],
 )
 def test_a_service_killed_in_the_middle_of_a_job_does_it_once_after_its_restart(
     site: Site, study: Study, service: str, moment: dict[str, str]
