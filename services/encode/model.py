@@ -93,9 +93,6 @@ class InferredResult:
         rows = (len(self.card.labels), len(self.card.measurements))
         if self.measurements.shape != rows or self.measurements.dtype.kind != "f":
             raise CardMismatch(f"measurements are not {rows[0]} by {rows[1]} numbers")
-        values = [label.value for label in self.card.labels]
-        if len(set(values)) != len(values):
-            raise CardMismatch("two labels have the same value")
 
 
 @dataclass(frozen=True, slots=True)

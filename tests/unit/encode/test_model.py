@@ -93,10 +93,3 @@ def test_a_plane_that_belongs_to_no_instance_or_to_two_is_refused() -> None:
 def test_measurements_of_another_shape_than_the_card_tells_are_refused() -> None:
     with pytest.raises(CardMismatch, match="2 by 2"):
         result(measurements=measured()[:1])
-
-
-def test_two_labels_of_one_value_are_refused() -> None:
-    told = card()
-    told["labels"][1]["value"] = 1
-    with pytest.raises(CardMismatch, match="same value"):
-        result(told=told)
