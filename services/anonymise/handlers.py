@@ -21,8 +21,6 @@ from services.anonymise.model import (
     Pseudonym,
     Release,
     UidKind,
-    input_file,
-    input_manifest,
 )
 from services.anonymise.ports import Bulletin, Read, Releases, SourceArchive, WorkStore
 from services.chassis import telemetry
@@ -39,6 +37,7 @@ from services.contracts.events import (
     JobRequested,
     Outcome,
 )
+from services.contracts.work import input_key, manifest_key
 
 STEP = "deidentify"
 _PRINCIPAL = Principal.service("anonymise")
@@ -102,7 +101,7 @@ async def release(
             "instances": [one.line for one in written],
         }
         # Last: whoever finds the manifest finds all that it names.
-        await work.write(input_manifest(requested.job_id), json.dumps(manifest).encode())
+        await work.write(manifest_key(requested.job_id), json.dumps(manifest).encode())
         kept = Release(
             job_id=requested.job_id,
             attempt=requested.attempt,
@@ -113,7 +112,7 @@ async def release(
             supersedes=requested.supersedes,
             model=requested.model,
             model_version=requested.model_version,
-            input=input_manifest(requested.job_id),
+            input=manifest_key(requested.job_id),
             instances=len(written),
             profile=f"basic {policy.profile.edition}",
             key_id=policy.pseudonyms.key_id,
@@ -191,7 +190,7 @@ async def _write_all(
             data = await read(instance)
             # A thread: other work of this process (leases, health, calls) goes on meanwhile.
             done, digest = await asyncio.to_thread(_deidentified, data, instance.digest, policy)
-            key = input_file(job_id, number)
+            key = input_key(job_id, f"{number:05d}.dcm")
             await work.write(key, done.data)
         await advance()
         line = {

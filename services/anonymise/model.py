@@ -149,13 +149,3 @@ class Original:
     revision: int
     supersedes: str
     sop_instance_uids: Mapping[str, str]
-
-
-def input_file(job_id: str, number: int) -> str:
-    """Key in the work store of a job's instance."""
-    return f"jobs/{job_id}/input/{number:05d}.dcm"
-
-
-def input_manifest(job_id: str) -> str:
-    """Key in the work store of the list of a job's instances; where it is, all of them are."""
-    return f"jobs/{job_id}/input/manifest.json"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.anonymise.errors import UnreadableRequestError
 from services.chassis.bus import Delivery, Subscription
 from services.chassis.faults import Fault
-from services.contracts import subjects
+from services.contracts import subjects, work
 from services.contracts.events import JobRequested, UnreadableEventError
 
 Handle = Callable[[JobRequested], Awaitable[None]]
 Fail = Callable[[JobRequested, Fault], Awaitable[None]]
-
-_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def subscriptions(handle: Handle, fail: Fail, *, concurrency: int) -> Sequence[Subscription]:
@@ -44,6 +41,6 @@ def _read(delivery: Delivery) -> JobRequested:
         requested = JobRequested.from_bytes(delivery.data)
     except UnreadableEventError:
         raise UnreadableRequestError from None
-    if not _JOB_ID.fullmatch(requested.job_id):  # it becomes a folder's name
+    if not work.is_job_id(requested.job_id):  # it becomes a folder's name
         raise UnreadableRequestError
     return requested

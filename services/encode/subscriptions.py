@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.chassis.bus import Delivery, Subscription
 from services.chassis.faults import Fault
-from services.contracts import subjects
+from services.contracts import subjects, work
 from services.contracts.events import JobInferred, UnreadableEventError
 from services.encode.errors import EventUnreadable
 
 Handle = Callable[[JobInferred], Awaitable[None]]
 Fail = Callable[[JobInferred, Fault], Awaitable[None]]
-
-_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def subscriptions(handle: Handle, fail: Fail, *, concurrency: int) -> Sequence[Subscription]:
@@ -45,6 +42,6 @@ def _read(delivery: Delivery) -> JobInferred:
         event = JobInferred.from_bytes(delivery.data)
     except UnreadableEventError:
         raise EventUnreadable from None
-    if not _JOB_ID.fullmatch(event.job_id) or event.result != f"jobs/{event.job_id}/result.npz":
+    if not work.is_job_id(event.job_id) or event.result != work.result_key(event.job_id):
         raise EventUnreadable
     return event

@@ -17,10 +17,11 @@ from services.contracts import events as said
 from services.contracts import telemetry as names
 from services.contracts.card import ModelCard
 from services.contracts.events import AuditRecorded, JobFailed, JobInferred, JobProgressed, JobReleased
+from services.contracts.work import result_key
 from services.inference import assembly
 from services.inference.errors import ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable
 from services.inference.manifest import Entry, read_manifest
-from services.inference.model import Geometry, Outcome, check, result_key
+from services.inference.model import Geometry, Outcome, check
 from services.inference.ports import Events, ModelServer, ResultFormat, Room, SliceReader, WorkStore
 
 _OF_THE_MODEL = (ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable)

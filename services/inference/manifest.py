@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from services.contracts.events import JobReleased
+from services.contracts.work import input_key
 from services.inference.errors import InputDamaged
 
 _SCHEMA = 1
@@ -28,24 +29,18 @@ class Entry:
     sha256: str
 
 
-def manifest_key(job_id: str) -> str:
-    """Where the manifest of a job lies in the work store."""
-    return f"jobs/{job_id}/input/manifest.json"
-
-
 def read_manifest(data: bytes, event: JobReleased) -> tuple[Entry, ...]:
     """The entries of the manifest that `event` announced.
 
     Raises:
         InputDamaged: it cannot be read, belongs to another job, or holds other instances than announced.
     """
-    folder = manifest_key(event.job_id).rpartition("/")[0]
     try:
         manifest = json.loads(data)
         told = (manifest["schema"], manifest["job_id"], manifest["model"], manifest["model_version"])
         files = [str(item["file"]) for item in manifest["instances"]]
         entries = tuple(
-            Entry(f"{folder}/{file}", str(item["sop_instance_uid"]), str(item["sha256"]))
+            Entry(input_key(event.job_id, file), str(item["sop_instance_uid"]), str(item["sha256"]))
             for file, item in zip(files, manifest["instances"], strict=True)
         )
     except (ValueError, KeyError, TypeError):

@@ -25,11 +25,6 @@ GAP = 1.5
 """A step of so many medians means that slices are missing."""
 
 
-def result_key(job_id: str) -> str:
-    """Where the result of a job lies in the work store."""
-    return f"jobs/{job_id}/result.npz"
-
-
 @dataclass(frozen=True, slots=True)
 class Slice:
     """What the header of a single-frame instance says of its place and its values (PS3.3 C.7.6.2, C.11.1).

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable, Sequence
 
 from services.chassis.bus import Delivery, Subscription
 from services.chassis.faults import Fault
-from services.contracts import subjects
+from services.contracts import subjects, work
 from services.contracts.events import JobReleased, UnreadableEventError
 from services.inference.errors import EventUnreadable
-from services.inference.manifest import manifest_key
 
 Handle = Callable[[JobReleased], Awaitable[None]]
 Fail = Callable[[JobReleased, Fault], Awaitable[None]]
-
-_JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 
 
 def subscriptions(handle: Handle, fail: Fail, *, concurrency: int) -> Sequence[Subscription]:
@@ -46,6 +42,6 @@ def _read(delivery: Delivery) -> JobReleased:
         event = JobReleased.from_bytes(delivery.data)
     except UnreadableEventError:
         raise EventUnreadable from None
-    if not _JOB_ID.fullmatch(event.job_id) or event.input != manifest_key(event.job_id):
+    if not work.is_job_id(event.job_id) or event.input != work.manifest_key(event.job_id):
         raise EventUnreadable
     return event

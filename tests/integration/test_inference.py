@@ -30,12 +30,12 @@ from services.chassis.log import Log
 from services.contracts import subjects
 from services.contracts.card import ModelCard
 from services.contracts.events import JobFailed, JobInferred, JobProgressed, JobReleased
+from services.contracts.work import manifest_key, result_key
 from services.inference.adapters import shared_memory, triton
 from services.inference.adapters.cards import read_cards
 from services.inference.adapters.triton import TritonServer
 from services.inference.errors import ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable
-from services.inference.manifest import manifest_key
-from services.inference.model import Geometry, Prediction, check, result_key
+from services.inference.model import Geometry, Prediction, check
 from services.inference.settings import SharedMemory
 from tests.conftest import free_port
 from tests.integration.inference_parts import (  # noqa: F401  # fixtures

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 
 from services.chassis.faults import Fault
 from services.contracts.events import AuditRecorded, JobFailed, JobInferred, JobProgressed, JobReleased
+from services.contracts.work import manifest_key, result_key
 from services.inference.adapters.npz import NpzResults
 from services.inference.adapters.pydicom import PydicomSlices
 from services.inference.errors import (
@@ -28,8 +29,7 @@ from services.inference.errors import (
     WorkUnavailable,
 )
 from services.inference.handlers import Limits, fail_job, infer_job
-from services.inference.manifest import manifest_key
-from services.inference.model import Geometry, Prediction, result_key
+from services.inference.model import Geometry, Prediction
 from tests.unit.inference.fakes import FakeEvents, FakeModels, FakeWork, bright, toy_card
 from tests.unit.inference.series import pixels, released
 

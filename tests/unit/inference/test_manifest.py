@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from services.contracts.events import JobReleased
+from services.contracts.work import manifest_key
 from services.inference.errors import InputDamaged
-from services.inference.manifest import manifest_key, read_manifest
+from services.inference.manifest import read_manifest
 from tests.unit.inference.series import released
 
 EVENT = JobReleased("job1", "toy", "1.0.0", manifest_key("job1"), 3)

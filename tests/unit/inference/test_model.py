@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from services.contracts.work import result_key
 from services.inference.errors import NotAVolume, OutputMismatch, Refusal
-from services.inference.model import Prediction, Slice, check, result_key, stack
+from services.inference.model import Prediction, Slice, check, stack
 from tests.unit.inference.fakes import toy_card
 
 SLICE = Slice(

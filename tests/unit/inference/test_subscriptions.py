@@ -7,8 +7,8 @@ import pytest
 from services.chassis.bus import Delivery
 from services.chassis.faults import Fault, PermanentFault
 from services.contracts.events import JobReleased
+from services.contracts.work import manifest_key
 from services.inference.errors import EventUnreadable
-from services.inference.manifest import manifest_key
 from services.inference.subscriptions import subscriptions
 
 EVENT = JobReleased("job1", "toy", "1.0.0", manifest_key("job1"), 3)
