@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import TYPE_CHECKING, TypeVar
@@ -15,6 +15,16 @@ from services.chassis.health import Health
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+)
+"""Errors that mean that PostgreSQL is away, full or stopping: the same may pass later."""
 
 ConnectedT = TypeVar("ConnectedT")
 _CONNECT_SECONDS = 30
@@ -52,6 +62,21 @@ async def _patiently(connect: Callable[[], Awaitable[ConnectedT]]) -> ConnectedT
             if asyncio.get_running_loop().time() > until:
                 raise PassingFault("database-unreachable", "PostgreSQL does not answer") from None
             await asyncio.sleep(0.2)
+
+
+def conditions(wanted: Mapping[str, object]) -> tuple[str, list[object]]:
+    """A WHERE clause of what is asked for, and its values.
+
+    Args:
+        wanted: a value by its condition without the placeholder, such as `{"job_id = ": "…"}`. The conditions are SQL
+            of our own; one whose value is empty is left out.
+    """
+    found, values = ["true"], []
+    for condition, value in wanted.items():
+        if value:
+            values.append(value)
+            found.append(f"{condition}${len(values)}")
+    return " AND ".join(found), values
 
 
 async def migrate(url: str, *, package: str, schema: str) -> None:

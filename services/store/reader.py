@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import asyncpg
 
+from services.chassis.database import AWAY
 from services.store.errors import IndexUnavailable
 from services.store.model import Found, InstanceRow, Level, Metadata, Query, SeriesRow, StudyRow
 from services.store.search import Arguments, where
@@ -32,15 +33,6 @@ _INSTANCE_JOINED = f"{_SERIES_JOINED} JOIN index.instance i ON i.series = se.id"
 _NEWEST_STUDY = "st.study_date DESC, st.study_time DESC, st.id DESC"
 _BY_SERIES_NUMBER = "se.series_number, se.id"
 _BY_INSTANCE_NUMBER = "i.instance_number, i.sop_instance_uid"
-
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-)
 
 
 class IndexReader:
@@ -147,7 +139,7 @@ class IndexReader:
     async def _fetch(self, statement: str, *arguments: object) -> Sequence[asyncpg.Record]:
         try:
             rows: Sequence[asyncpg.Record] = await self._pool.fetch(statement, *arguments)
-        except _AWAY as error:
+        except AWAY as error:
             raise IndexUnavailable(type(error).__name__) from error
         return rows
 

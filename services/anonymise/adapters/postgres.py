@@ -10,6 +10,7 @@ import asyncpg
 
 from services.anonymise.errors import DatabaseUnavailableError
 from services.anonymise.model import Original, Pseudonym, Release, UidKind
+from services.chassis.database import AWAY
 from services.chassis.outbox import Outbox
 from services.contracts.events import Event
 
@@ -23,15 +24,7 @@ _KEEP = (  # the names are those of our own fields
     + ", ".join(f"{name} = EXCLUDED.{name}" for name in _COLUMNS if name != "job_id")
     + ", released_at = now() WHERE releases.attempt < EXCLUDED.attempt RETURNING 1"
 )
-_PASSING = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TransactionRollbackError,
-)
+_PASSING = (*AWAY, asyncpg.TransactionRollbackError)
 
 
 class PostgresReleases:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, from_url
 
 from services.anonymise.errors import WorkStoreUnavailableError
+from services.chassis.bucket import open_bucket
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -27,11 +26,8 @@ class ObstoreWork:
 
     @classmethod
     def at(cls, url: str) -> Self:
-        """The store at `url`; a folder is made if need be."""
-        parts = urlsplit(url)
-        if parts.scheme == "file":
-            return cls(LocalStore(unquote(parts.path), mkdir=True))
-        return cls(from_url(url))
+        """The store at `url`, see `open_bucket`."""
+        return cls(open_bucket(url))
 
     async def write(self, key: str, data: bytes) -> None:
         """Write a file whole.

@@ -6,15 +6,7 @@ import asyncpg
 
 from services.archive.errors import DatabaseUnavailable
 from services.archive.model import Document
-
-_AWAY = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-)
+from services.chassis.database import AWAY
 
 
 class PostgresDocuments:
@@ -34,7 +26,7 @@ class PostgresDocuments:
                 series_instance_uid,
                 change,
             )
-        except _AWAY:
+        except AWAY:
             raise DatabaseUnavailable from None
         return Document(row["change"], row["body"]) if row else None
 
@@ -51,5 +43,5 @@ class PostgresDocuments:
                 document.change,
                 document.body,
             )
-        except _AWAY:
+        except AWAY:
             raise DatabaseUnavailable from None

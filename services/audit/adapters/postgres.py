@@ -12,6 +12,7 @@ import asyncpg
 from services.audit import model
 from services.audit.errors import LogBrokenError, LogUnavailableError
 from services.audit.model import Entry, Head, Index, LogQuery
+from services.chassis.database import conditions
 
 _BATCH = 500
 _WALK_BATCH = 1000
@@ -104,15 +105,11 @@ class PostgresLedger:
             "at < ": query.until,
             "seq < ": query.after,
         }
-        conditions, values = ["true"], []
-        for condition, value in wanted.items():
-            if value:
-                values.append(value)
-                conditions.append(f"{condition}${len(values)}")
+        where, values = conditions(wanted)
         async with _translated():
             rows = await self._pool.fetch(
                 f"SELECT {', '.join(_COLUMNS)} FROM records"  # noqa: S608  # names and conditions of our own
-                f" WHERE {' AND '.join(conditions)} ORDER BY seq DESC LIMIT ${len(values) + 1}",
+                f" WHERE {where} ORDER BY seq DESC LIMIT ${len(values) + 1}",
                 *values,
                 query.limit,
             )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
-from obstore.store import LocalStore, from_url
 
+from services.chassis.bucket import open_bucket
 from services.encode.errors import ResultMissing, WorkUnavailable
 
 if TYPE_CHECKING:
@@ -24,11 +23,8 @@ class WorkStore:
 
     @classmethod
     def at(cls, url: str) -> Self:
-        """The store at `url`; a folder is made if need be: services start in any order."""
-        parts = urlsplit(url)
-        if parts.scheme == "file":
-            return cls(LocalStore(unquote(parts.path), mkdir=True))
-        return cls(from_url(url))
+        """The store at `url`, see `open_bucket`."""
+        return cls(open_bucket(url))
 
     async def read(self, key: str) -> tuple[bytes, datetime]:
         """The bytes under `key`, and when they were written.

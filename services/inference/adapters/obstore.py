@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
-from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
-from obstore.store import LocalStore, from_url
 
+from services.chassis.bucket import open_bucket
 from services.inference.errors import InputDamaged, WorkUnavailable
 
 if TYPE_CHECKING:
@@ -23,11 +22,8 @@ class ObstoreWorkStore:
 
     @classmethod
     def at(cls, url: str) -> Self:
-        """The store at `url`; a folder is made if need be: services may start in any order."""
-        parts = urlsplit(url)
-        if parts.scheme == "file":
-            return cls(LocalStore(unquote(parts.path), mkdir=True))
-        return cls(from_url(url))
+        """The store at `url`, see `open_bucket`."""
+        return cls(open_bucket(url))
 
     async def read(self, key: str) -> bytes:
         """The bytes under `key`; see the port."""

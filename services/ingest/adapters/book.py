@@ -7,9 +7,9 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
+from services.chassis.database import AWAY
 from services.chassis.outbox import Outbox
 from services.contracts.events import SeriesSettled
-from services.ingest.adapters.faults import AWAY
 from services.ingest.model import Quiet
 from services.store.errors import IndexUnavailable
 from services.store.index import Connection

@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
+from services.chassis.database import AWAY
 from services.chassis.log import Log
-from services.ingest.adapters.faults import AWAY
 
 _KEPT = "1 day"
 """How long a closed delivery stays, for an operator who looks for it."""

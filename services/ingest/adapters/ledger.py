@@ -18,9 +18,9 @@ import asyncpg
 
 from services.chassis import telemetry
 from services.chassis.bus import headers_of
+from services.chassis.database import AWAY
 from services.chassis.outbox import Outbox
 from services.contracts.events import Event
-from services.ingest.adapters.faults import AWAY
 from services.ingest.model import Offer
 from services.store import index
 from services.store.errors import IndexUnavailable

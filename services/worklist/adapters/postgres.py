@@ -9,6 +9,7 @@ from dataclasses import asdict, fields, replace
 
 import asyncpg
 
+from services.chassis.database import conditions
 from services.chassis.outbox import Outbox
 from services.contracts.events import Result
 from services.worklist.errors import DatabaseUnavailableError
@@ -106,14 +107,10 @@ class PostgresJobs:
             "position < ": query.before,
             "change > ": query.since,
         }
-        conditions, values = ["true"], []
-        for condition, value in wanted.items():
-            if value:
-                values.append(value)
-                conditions.append(f"{condition}${len(values)}")
+        where, values = conditions(wanted)
         async with _translated():
             rows = await self._pool.fetch(
-                f"SELECT * FROM jobs WHERE {' AND '.join(conditions)}"  # noqa: S608  # conditions of our own, above
+                f"SELECT * FROM jobs WHERE {where}"  # noqa: S608  # conditions of our own, above
                 f" ORDER BY position DESC LIMIT ${len(values) + 1}",
                 *values,
                 query.limit,
