@@ -35,6 +35,11 @@ class Resource:
             raise IllegalUid
 
     @property
+    def series(self) -> tuple[str, str]:
+        """The UIDs of the study and the series."""
+        return self.study_instance_uid, self.series_instance_uid
+
+    @property
     def path(self) -> str:
         """The path under the root of the service (PS3.18 10.1)."""
         path = f"studies/{self.study_instance_uid}"

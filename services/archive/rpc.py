@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Any
 
-from services.archive import handlers
+from services.archive.handlers import series as handlers
 from services.archive.model import Resource
 from services.archive.ports import Events, Index, Objects
 from services.chassis import rpc

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.archive import handlers
 from services.archive.errors import UnreadableFact
+from services.archive.handlers import metadata as handlers
 from services.archive.model import Resource
 from services.archive.ports import Documents, Index
 from services.chassis.bus import Delivery, Subscription

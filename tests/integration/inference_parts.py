@@ -88,12 +88,12 @@ class Spans:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Receiver)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def of(self, trace_id: str) -> list[dict[str, Any]]:
-        """The spans of a trace, waited for: Triton sends them every few seconds."""
-        until = time.monotonic() + 60
+    def of(self, trace_id: str, *, names: set[str]) -> list[dict[str, Any]]:
+        """The spans of a trace, waited for until `names` are all there, which may come in several batches; or none."""
+        until = time.monotonic() + 30
         while time.monotonic() < until:
             found = [span for span in self.received if span["traceId"].lower() == trace_id]
-            if any(span["name"] == "InferRequest" for span in found):
+            if names <= {span["name"] for span in found}:
                 return found
             time.sleep(0.1)
         return []
