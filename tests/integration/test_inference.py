@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from typing import Any
 from uuid import uuid4
 
 import httpx
