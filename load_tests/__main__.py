@@ -1,0 +1,46 @@
+"""`python -m load_tests front-door`: prints a table, and writes JSON on demand."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from load_tests import front_door
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+_console = Console(stderr=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Benchmarks beside the peers, on loopback, in folders of their own that are removed afterwards."""
+
+
+@app.command("front-door")
+def front_door_command(
+    works: Annotated[
+        list[str] | None, typer.Argument(help=f"Which: {', '.join(front_door.WORKS)}. All if none.")
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="The median of so many is shown.")] = 3,
+    json: Annotated[Path | None, typer.Option(help="Write all figures here.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table here.")] = None,
+) -> None:
+    """Plexus beside Debian's Orthanc (packages orthanc, orthanc-dicomweb): stores, lists, frames, images, memory."""
+    unknown = set(works or ()) - set(front_door.WORKS)
+    if unknown:
+        raise typer.BadParameter(f"no such work: {', '.join(sorted(unknown))}")
+    with tempfile.TemporaryDirectory(prefix="plexus-load-") as folder:
+        report = front_door.run(Path(folder), works or front_door.WORKS, rounds, _console.print)
+    print(report.markdown())
+    if json:
+        json.write_text(report.json())
+    if markdown:
+        markdown.write_text(report.markdown() + "\n")
+
+
+if __name__ == "__main__":
+    app()
