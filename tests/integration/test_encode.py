@@ -132,10 +132,11 @@ class World:
         port = self.environment["PLEXUS_ENCODE_HTTP_PORT"]
         await self.until(lambda: _answers(f"http://127.0.0.1:{port}/readyz"))
 
-    def stop(self, number: int) -> int:
+    async def stop(self, number: int) -> int:
         assert self.process is not None
         self.process.send_signal(number)
-        return self.process.wait(60)
+        # In a thread: what it may still ask the neighbours, this loop has to answer.
+        return await asyncio.to_thread(self.process.wait, 60)
 
     async def infer(self, **changed: Any) -> JobInferred:
         """Put a result into the work store and say so, as inference does."""
@@ -221,7 +222,7 @@ async def world(nats_url: str, tmp_path: Path) -> AsyncIterator[World]:
         await made.start()
         yield made
         if made.process is not None and made.process.poll() is None:
-            made.stop(signal.SIGTERM)
+            await made.stop(signal.SIGTERM)
         await client.close()
         await asyncio.sleep(0.05)  # its transport closes in a later turn of the loop, which ends with the session
 
@@ -236,7 +237,7 @@ async def test_a_result_crosses_back_and_the_process_stops_in_order(world: World
     assert world.archive.callers == {"service:encode"}
     assert {event.step for event in world.of(JobProgressed)} == {"encode", "store"}
     assert [event.outcome for event in world.of(AuditRecorded)] == ["success"]
-    assert world.stop(signal.SIGTERM) == 0
+    assert await world.stop(signal.SIGTERM) == 0
     spans = (world.folder / "spans.jsonl").read_text()
     for name in ("encode SEG", "encode SR", "Anonymise/Reidentify", "Archive/ReadInstance", "Ingest/Store"):
         assert f'"{name}"' in spans
@@ -246,7 +247,7 @@ async def test_no_phi_gets_into_logs_and_spans(world: World) -> None:
     del world.archive.instances[sop(3)]  # so that an error is logged, too
     await world.infer()
     await world.until(lambda: world.of(JobFailed))
-    world.stop(signal.SIGTERM)
+    await world.stop(signal.SIGTERM)
     told = (world.folder / "log").read_text() + (world.folder / "spans.jsonl").read_text()
     assert "source-gone" in told
     assert [secret for secret in PHI if secret in told] == []
@@ -257,7 +258,7 @@ async def test_a_process_that_is_killed_between_two_stores_leaves_one_result(wor
     await world.infer()
     await world.until(world.ingest.held.is_set)
     assert world.ingest.modalities() == ["SEG"]
-    world.stop(signal.SIGKILL)
+    await world.stop(signal.SIGKILL)
     world.ingest.hold_after = None
     await world.start()
     await world.until(lambda: world.of(JobCompleted))
@@ -274,7 +275,7 @@ async def test_the_same_fact_said_twice_completes_the_job_once(world: World) -> 
     await world.client.jetstream().publish(event.subject, event.to_bytes(), headers=again)
     await world.until(lambda: world.ingest.deliveries == 2)
     await world.until(lambda: len(world.of(JobProgressed)) == 8)
-    world.stop(signal.SIGTERM)  # after the drain everything is said
+    await world.stop(signal.SIGTERM)  # after the drain everything is said
     assert world.ingest.modalities() == ["SEG", "SR"]
     kept = await world.client.jetstream().pull_subscribe(
         subjects.JOB_COMPLETED, stream=subjects.HOSPITAL.name, durable=f"test-{world.job_id}"
