@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -102,16 +103,20 @@ def send(files: Iterable[File], host: str, port: int, *, called: str = "PLEXUS")
     # pynetdicom has this only as a module-wide switch: the bytes of the file are sent, and never decoded
     _config.STORE_SEND_CHUNKED_DATASET = True
     for batch in plan(files):
-        association = _associate(batch, host, port, called)
+        gone = threading.Event()
+        association = _associate(batch, host, port, called, gone)
         try:
             for number, file in enumerate(batch):
-                yield _store(association, file, 1 + number % 65535)
+                if gone.is_set() or not association.is_established:
+                    yield Sent(file.path, None, "the association was aborted")
+                else:
+                    yield _store(association, file, 1 + number % 65535)
         finally:
             if association.is_established:
                 association.release()
 
 
-def _associate(batch: list[File], host: str, port: int, called: str) -> Association:
+def _associate(batch: list[File], host: str, port: int, called: str, gone: threading.Event) -> Association:
     ae = AE(ae_title=AE_TITLE)
     for sop_class, transfer_syntax in dict.fromkeys(file.context for file in batch):
         ae.add_requested_context(sop_class, transfer_syntax)
@@ -121,7 +126,7 @@ def _associate(batch: list[File], host: str, port: int, called: str) -> Associat
         socket.create_connection((host, port), timeout=10).close()  # first: pynetdicom does not say why it failed
     except OSError:
         raise LauncherError(nobody) from None
-    handlers: list[evt.EventHandlerType] = [(evt.EVT_CONN_CLOSE, _wake)]
+    handlers: list[evt.EventHandlerType] = [(evt.EVT_CONN_CLOSE, _wake, [gone])]
     association = ae.associate(host, port, ae_title=called, evt_handlers=handlers)
     if association.is_established:
         return association
@@ -130,14 +135,13 @@ def _associate(batch: list[File], host: str, port: int, called: str) -> Associat
     raise LauncherError(nobody)
 
 
-def _wake(event: Event) -> None:
+def _wake(event: Event, gone: threading.Event) -> None:
     """Ends the wait for an answer that cannot come any more; pynetdicom would wait until its timeout."""
+    gone.set()  # first: whoever comes now must not begin to wait
     event.assoc.dimse.msg_queue.put((None, None))
 
 
 def _store(association: Association, file: File, message_id: int) -> Sent:
-    if not association.is_established:
-        return Sent(file.path, None, "the association was aborted")
     try:
         status = association.send_c_store(file.path, msg_id=message_id)
     except ValueError:  # pynetdicom's word for: no accepted presentation context
