@@ -7,10 +7,23 @@ from services.contracts.wire.anonymise.v1.anonymise_pb2_grpc import (
     add_AnonymiseServicer_to_server,
 )
 from services.contracts.wire.archive.v1.archive_pb2 import (
+    LEVEL_IMAGE,
+    LEVEL_PATIENT,
+    LEVEL_SERIES,
+    LEVEL_STUDY,
+    CheckReply,
+    CheckRequest,
     Chunk,
+    FindReply,
+    FindRequest,
     InstanceList,
     InstanceRef,
+    Key,
+    LocateReply,
+    LocateRequest,
+    Place,
     ReadInstanceRequest,
+    Reference,
     SeriesDescription,
     SeriesRef,
 )
@@ -19,7 +32,7 @@ from services.contracts.wire.archive.v1.archive_pb2_grpc import (
     ArchiveStub,
     add_ArchiveServicer_to_server,
 )
-from services.contracts.wire.ingest.v1.ingest_pb2 import Begin, End, StoreReply, StoreRequest
+from services.contracts.wire.ingest.v1.ingest_pb2 import Begin, End, StoreReply, StoreRequest, Whole
 from services.contracts.wire.ingest.v1.ingest_pb2_grpc import (
     IngestServicer,
     IngestStub,
@@ -29,26 +42,44 @@ from services.contracts.wire.ingest.v1.ingest_pb2_grpc import (
 CHUNK_BYTES = 256 * 1024
 """How much of a file goes into one message of a stream: well below gRPC's 4 MiB default."""
 
+FILE_CHUNK_BYTES = 1024 * 1024
+"""The same for files that are stored: most images are shorter, and go in one message."""
+
 __all__ = [
     "CHUNK_BYTES",
+    "FILE_CHUNK_BYTES",
+    "LEVEL_IMAGE",
+    "LEVEL_PATIENT",
+    "LEVEL_SERIES",
+    "LEVEL_STUDY",
     "AnonymiseServicer",
     "AnonymiseStub",
     "ArchiveServicer",
     "ArchiveStub",
     "Begin",
+    "CheckReply",
+    "CheckRequest",
     "Chunk",
     "End",
+    "FindReply",
+    "FindRequest",
     "IngestServicer",
     "IngestStub",
     "InstanceList",
     "InstanceRef",
+    "Key",
+    "LocateReply",
+    "LocateRequest",
     "Original",
+    "Place",
     "ReadInstanceRequest",
+    "Reference",
     "ReidentifyRequest",
     "SeriesDescription",
     "SeriesRef",
     "StoreReply",
     "StoreRequest",
+    "Whole",
     "add_AnonymiseServicer_to_server",
     "add_ArchiveServicer_to_server",
     "add_IngestServicer_to_server",

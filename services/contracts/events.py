@@ -58,27 +58,29 @@ def _to_message(event: Event) -> Message:
 
 def _to_value(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_to_message(item) for item in value]
+        return [_to_message(item) if isinstance(item, Event | Result) else item for item in value]
     return str(value) if isinstance(value, StrEnum) else value
 
 
 def _from_value(value: Any) -> Any:
-    if hasattr(value, "add"):  # a repeated field: only job results have one
+    if hasattr(value, "add"):  # repeated messages: only job results are
         return tuple(Result(**{f.name: getattr(item, f.name) for f in fields(Result)}) for item in value)
+    if hasattr(value, "append"):  # repeated texts
+        return tuple(value)
     return value
 
 
 @dataclass(frozen=True, slots=True)
-class InstanceStored(Event):
-    """The instance is durable. Said by ingest."""
+class InstancesStored(Event):
+    """Instances of a series are durable, committed together. Said by ingest. The tuples run side by side."""
 
     subject: ClassVar[str] = subjects.INSTANCE_STORED
-    message: ClassVar[Callable[..., Message]] = wire.InstanceStored
+    message: ClassVar[Callable[..., Message]] = wire.InstancesStored
     study_instance_uid: str
     series_instance_uid: str
-    sop_instance_uid: str
-    sop_class_uid: str
-    digest: str
+    sop_instance_uids: tuple[str, ...]
+    sop_class_uids: tuple[str, ...]
+    digests: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +198,23 @@ class JobProgressed(Event):
     total: int
 
 
+@dataclass(frozen=True, slots=True)
+class CommitmentRequested(Event):
+    """A peer asked whether instances are safe here, and waits for a report (PS3.4 J). Said and heard by bridge.
+
+    `references` is what `services.bridge` packs: thousands of UIDs do not fit into a message as they are.
+    """
+
+    subject: ClassVar[str] = subjects.COMMITMENT_REQUESTED
+    message: ClassVar[Callable[..., Message]] = wire.CommitmentRequested
+    ae_title: str
+    source: str
+    called_ae_title: str
+    transaction_uid: str
+    references: bytes
+    duplicate: bool = False
+
+
 class Action(StrEnum):
     """What an audit record tells of."""
 
@@ -206,6 +225,8 @@ class Action(StrEnum):
     REIDENTIFY = "reidentify"
     JOB = "job"
     AUDIT_READ = "audit-read"
+    ASSOCIATE = "associate"
+    """A DIMSE association that was not accepted."""
 
 
 class Outcome(StrEnum):
@@ -239,3 +260,5 @@ class AuditRecorded(Event):
     instances: int = 0
     trace_id: str = ""
     detail: str = ""
+    frames: int = 0
+    bytes: int = 0

@@ -13,6 +13,7 @@ JOB_COMPLETED = "plexus.job.completed"
 JOB_FAILED = "plexus.job.failed"
 JOB_CANCELLED = "plexus.job.cancelled"
 JOB_PROGRESSED = "plexus.job.progressed"  # in no stream: it may be lost
+COMMITMENT_REQUESTED = "plexus.commitment.requested"
 AUDIT_RECORDED = "plexus.audit.recorded"
 DEAD = "plexus.dead"  # plexus.dead.<consumer>: what could not be handled, kept for replay
 
@@ -28,7 +29,11 @@ class Stream:
 
 _WEEK = 7 * 24 * 3600
 
-HOSPITAL = Stream("HOSPITAL", (INSTANCE_STORED, SERIES_SETTLED, JOB_REQUESTED, JOB_COMPLETED, JOB_CANCELLED), _WEEK)
+HOSPITAL = Stream(
+    "HOSPITAL",
+    (INSTANCE_STORED, SERIES_SETTLED, JOB_REQUESTED, JOB_COMPLETED, JOB_CANCELLED, COMMITMENT_REQUESTED),
+    _WEEK,
+)
 COMPUTE = Stream("COMPUTE", (JOB_RELEASED, JOB_INFERRED, JOB_FAILED), _WEEK)
 AUDIT = Stream("AUDIT", (AUDIT_RECORDED,), _WEEK)
 DEAD_LETTERS = Stream("DEAD", (f"{DEAD}.>",), 4 * _WEEK)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
 
 from services.chassis import http
-from services.chassis.principal import Principal
 from services.dicom import stow, uids
 from services.dicom.accept import parse_accept
 from services.dicom.multipart import (
@@ -37,22 +35,20 @@ def router(front: Front, *, public_url: str = "", root: str = "/dicom-web") -> A
     routes = APIRouter()
 
     @routes.post(f"{root}/studies")
-    async def store_instances(request: Request, principal: Annotated[Principal, Depends(http.caller)]) -> Response:
-        return await _store(request, principal, "")
+    async def store_instances(request: Request) -> Response:
+        return await _store(request, "")
 
     @routes.post(f"{root}/studies/{{study_instance_uid}}")
-    async def store_study_instances(
-        request: Request, study_instance_uid: str, principal: Annotated[Principal, Depends(http.caller)]
-    ) -> Response:
+    async def store_study_instances(request: Request, study_instance_uid: str) -> Response:
         if not uids.is_legal(study_instance_uid):
             raise IllegalStudy
-        return await _store(request, principal, study_instance_uid)
+        return await _store(request, study_instance_uid)
 
-    async def _store(request: Request, principal: Principal, study_instance_uid: str) -> Response:
+    async def _store(request: Request, study_instance_uid: str) -> Response:
         boundary = _boundary(request.headers.get("content-type", ""))
         verdicts: list[Verdict] = []
         broken = False
-        async with front.delivery(principal) as intake:
+        async with front.delivery(http.caller(request)) as intake:
             try:
                 await _read(request.stream(), boundary, intake, Announced(study_instance_uid=study_instance_uid))
             except MultipartError as error:

@@ -6,22 +6,20 @@ import asyncio
 import time
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from services.chassis import telemetry
 from services.chassis.faults import PassingFault
 from services.chassis.log import Log
 from services.chassis.principal import Principal
 from services.contracts import telemetry as names
-from services.contracts.events import Action, AuditRecorded, InstanceStored
 from services.contracts.events import Outcome as AuditOutcome
 from services.dicom.part10 import InstanceError, ParsedInstance, check_expected, claimed, parse_instance
 from services.ingest.intake import Arrival
-from services.ingest.model import Announced, Offer, Outcome, Verdict
+from services.ingest.model import Announced, Offer, Outcome, Verdict, store_record
 from services.ingest.ports import Book, Ledger, Objects, Tally
 from services.store.drafts import Draft
-from services.store.model import Entry, Written
+from services.store.model import Entry
 
 _WAIT_SECONDS = 0.25
 _WAIT_AFTER_FAULT_SECONDS = 1.0
@@ -65,19 +63,29 @@ async def _stored(
 ) -> Verdict:
     draft, verdict = arrival.draft, arrival.verdict
     if verdict is None:
-        parsed, verdict = await asyncio.to_thread(_examine, draft, arrival.announced)
+        # A thread would have to share the interpreter with us: it pays only where there is much to read.
+        examined = asyncio.to_thread(_examine, draft, arrival.announced) if draft.large else None
+        parsed, verdict = await examined if examined else _examine(draft, arrival.announced)
         if parsed is not None and verdict is None:
             entry = Entry.of(parsed, digest=await objects.keep(draft), size=draft.size)
-            written = await ledger.record(Offer(entry, delivery, _facts(entry, principal)))
+            written = await ledger.record(Offer(entry, delivery, principal, telemetry.trace_id()))
             return Verdict.written(written, entry)
     assert verdict is not None  # noqa: S101  # `_examine` gives one or the other
     if verdict.outcome is Outcome.REFUSED:
-        await ledger.say(_audit(principal, AuditOutcome.REFUSED, reason_code=verdict.code, detail="instance"))
+        await ledger.say(
+            store_record(
+                principal,
+                AuditOutcome.REFUSED,
+                trace_id=telemetry.trace_id(),
+                detail="instance",
+                reason_code=verdict.code,
+            )
+        )
     return verdict
 
 
 def _examine(draft: Draft, announced: Announced) -> tuple[ParsedInstance | None, Verdict | None]:
-    """Read the draft to its end (in a thread: it is work for the processor)."""
+    """Read the draft to its end."""
     parsed = None
     try:
         draft.seal()
@@ -94,46 +102,6 @@ def _examine(draft: Draft, announced: Announced) -> tuple[ParsedInstance | None,
             announced = replace(announced, sop_class_uid=sop_class_uid, sop_instance_uid=sop_instance_uid)
         return None, Verdict.refused(error.reason, announced, parsed)
     return parsed, None
-
-
-def _facts(entry: Entry, principal: Principal) -> dict[Written, tuple[InstanceStored | AuditRecorded, ...]]:
-    stored = InstanceStored(
-        study_instance_uid=entry.study_instance_uid,
-        series_instance_uid=entry.series_instance_uid,
-        sop_instance_uid=entry.sop_instance_uid,
-        sop_class_uid=entry.sop_class_uid,
-        digest=entry.digest,
-    )
-    return {
-        Written.STORED: (stored, _audit(principal, AuditOutcome.SUCCESS, entry=entry, detail="instance")),
-        Written.UNCHANGED: (_audit(principal, AuditOutcome.SUCCESS, entry=entry, detail="unchanged"),),
-        Written.KEPT_FIRST: (
-            _audit(principal, AuditOutcome.REFUSED, entry=entry, reason_code="kept-first", detail="conflict"),
-        ),
-    }
-
-
-def _audit(
-    principal: Principal, outcome: AuditOutcome, *, entry: Entry | None = None, reason_code: str = "", detail: str
-) -> AuditRecorded:
-    return AuditRecorded(
-        record_id=uuid4().hex,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        service="ingest",
-        action=Action.STORE,
-        outcome=outcome,
-        reason_code=reason_code,
-        caller=principal.subject,
-        institution=principal.institution,
-        proved_by=principal.proved_by,
-        source=principal.source,
-        study_instance_uid=entry.study_instance_uid if entry else "",
-        series_instance_uid=entry.series_instance_uid if entry else "",
-        sop_instance_uid=entry.sop_instance_uid if entry else "",
-        instances=1,
-        trace_id=telemetry.trace_id(),
-        detail=detail,
-    )
 
 
 async def settle_next(*, book: Book, tally: Tally, log: Log) -> bool:

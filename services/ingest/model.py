@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Self
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from services.contracts.events import Event, SeriesSettled
+from services.chassis.principal import Principal
+from services.contracts.events import Action, AuditRecorded, Event, InstancesStored, SeriesSettled
+from services.contracts.events import Outcome as AuditOutcome
 from services.dicom.part10 import ParsedInstance, Reason
 from services.store.model import Entry, Written, series_digest
 
@@ -126,12 +129,95 @@ class Offer:
 
     Attributes:
         delivery: what carried it.
-        facts: what to say in the same transaction, by what becomes of it.
+        principal: who brought it.
+        trace_id: of the request that brought it, hex.
     """
 
     entry: Entry
     delivery: UUID
-    facts: Mapping[Written, tuple[Event, ...]]
+    principal: Principal
+    trace_id: str = ""
+
+
+_TOLD = {
+    Written.STORED: (AuditOutcome.SUCCESS, "", "instance"),
+    Written.UNCHANGED: (AuditOutcome.SUCCESS, "", "unchanged"),
+    Written.KEPT_FIRST: (AuditOutcome.REFUSED, "kept-first", "conflict"),
+}
+
+
+def told(written: Sequence[tuple[Offer, Written]]) -> list[tuple[str, Event]]:
+    """What to say of instances in the transaction that writes them.
+
+    What one request brought to one series is told together, as the standard has it for the log (PS3.15 A.5.3,
+    Instances Transferred): the instances that are new by name, and one audit record for each kind of outcome.
+
+    Returns:
+        Trace ids and facts.
+    """
+    together: dict[tuple[str, str, str, Principal, Written], list[Entry]] = {}
+    for offer, outcome in written:
+        entry = offer.entry
+        key = (entry.study_instance_uid, entry.series_instance_uid, offer.trace_id, offer.principal, outcome)
+        together.setdefault(key, []).append(entry)
+    facts: list[tuple[str, Event]] = []
+    for (study, series, trace_id, principal, outcome), entries in together.items():
+        if outcome is Written.STORED:
+            stored = InstancesStored(
+                study_instance_uid=study,
+                series_instance_uid=series,
+                sop_instance_uids=tuple(entry.sop_instance_uid for entry in entries),
+                sop_class_uids=tuple(entry.sop_class_uid for entry in entries),
+                digests=tuple(entry.digest for entry in entries),
+            )
+            facts.append((trace_id, stored))
+        audited, code, detail = _TOLD[outcome]
+        record = store_record(
+            principal,
+            audited,
+            study_instance_uid=study,
+            series_instance_uid=series,
+            sop_instance_uid=entries[0].sop_instance_uid if len(entries) == 1 else "",
+            instances=len(entries),
+            reason_code=code,
+            trace_id=trace_id,
+            detail=detail,
+        )
+        facts.append((trace_id, record))
+    return facts
+
+
+def store_record(
+    principal: Principal,
+    outcome: AuditOutcome,
+    *,
+    trace_id: str,
+    detail: str,
+    instances: int = 1,
+    reason_code: str = "",
+    study_instance_uid: str = "",
+    series_instance_uid: str = "",
+    sop_instance_uid: str = "",
+) -> AuditRecorded:
+    """The audit record of instances that were brought. `detail` is a fixed word."""
+    return AuditRecorded(
+        record_id=uuid4().hex,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        service="ingest",
+        action=Action.STORE,
+        outcome=outcome,
+        reason_code=reason_code,
+        caller=principal.subject,
+        institution=principal.institution,
+        proved_by=principal.proved_by,
+        source=principal.source,
+        study_instance_uid=study_instance_uid,
+        series_instance_uid=series_instance_uid,
+        sop_instance_uid=sop_instance_uid,
+        instances=instances,
+        trace_id=trace_id,
+        detail=detail,
+    )
 
 
 @dataclass(frozen=True, slots=True)

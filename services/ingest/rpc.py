@@ -48,6 +48,13 @@ class Servicer(calls.IngestServicer):
         try:
             async for request in requests:
                 match request.WhichOneof("part"):
+                    case "whole" if arrival is None:
+                        whole = request.whole
+                        arrival = intake.begin(Announced(whole.begin.sop_class_uid, whole.begin.sop_instance_uid))
+                        await arrival.write(whole.file)
+                        sequences.put_nowait(whole.begin.sequence)
+                        await intake.offer(arrival)
+                        arrival = None
                     case "begin" if arrival is None:
                         begin = request.begin
                         arrival = intake.begin(Announced(begin.sop_class_uid, begin.sop_instance_uid))

@@ -24,7 +24,7 @@ class Settings(LinkSettings, RpcSettings, BusSettings, DatabaseSettings, Service
     """Where objects lie: `file:///absolute/path`."""
     max_instance_bytes: int = Field(4 * 1024**3, gt=0)
     """An instance that is larger is refused."""
-    instances_in_flight: int = Field(4, ge=1, le=64)
+    instances_in_flight: int = Field(16, ge=1, le=64)
     """How many instances of one delivery are checked and stored at a time."""
     settle_seconds: float = Field(2.0, ge=0)
     """A series settles when what carried it has ended and nothing new came for so long."""

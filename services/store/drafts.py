@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import mmap
-import os
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -25,14 +25,12 @@ class Draft:
 
     Attributes:
         size: bytes so far.
-        digest: sha256 of them, hex; empty until sealed.
         file: where they lie, if not in memory.
     """
 
     def __init__(self, folder: Path | None, *, memory_bytes: int = MEMORY_BYTES) -> None:
         """An empty draft; `folder` gets the ones larger than `memory_bytes`. Without a folder, none leaves memory."""
         self.size = 0
-        self.digest = ""
         self.file: Path | None = None
         self._folder = folder
         self._memory_bytes = memory_bytes
@@ -60,8 +58,13 @@ class Draft:
         if self._folder is not None and (self._open is not None or self.size > self._memory_bytes):
             await asyncio.to_thread(self._spill)
 
+    @property
+    def large(self) -> bool:
+        """Whether the bytes have left memory: what is done with all of them is work for a thread."""
+        return self._open is not None
+
     def seal(self) -> None:
-        """End the writing; blocking, so call it in a thread.
+        """End the writing; blocking where the draft is `large`.
 
         Raises:
             ObjectsUnavailable: the disk did not take the rest.
@@ -69,7 +72,6 @@ class Draft:
         if self._open is None:
             self._content = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
             self._parts = []
-            self._hash.update(self._content)
         else:
             self._spill()
             try:
@@ -77,7 +79,13 @@ class Draft:
                 self._content = mmap.mmap(self._open.fileno(), 0, access=mmap.ACCESS_READ)
             except OSError as error:
                 raise ObjectsUnavailable(type(error).__name__) from error
-        self.digest = self._hash.hexdigest()
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of a sealed draft, hex. Reckoned when it is asked for the first time, best in a thread."""
+        if self._open is None:
+            self._hash.update(self._content)
+        return self._hash.hexdigest()
 
     @property
     def content(self) -> bytes | mmap.mmap:
@@ -109,11 +117,6 @@ class Draft:
         except OSError as error:
             raise ObjectsUnavailable(type(error).__name__) from error
         self._parts = []
-
-    def sync(self) -> None:
-        """Force the file of a sealed draft to the disk; blocking."""
-        if self._open is not None:
-            os.fsync(self._open.fileno())
 
     def _remove(self) -> None:
         if self._open is not None:

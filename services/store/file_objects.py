@@ -1,7 +1,8 @@
 """Objects as files: `<root>/<first 3 digits>/<sha256>`, each written whole or not at all.
 
-A draft becomes visible by rename after its bytes are on the disk, and the rename is forced to the disk as well. 4096
-folders keep each one small up to hundreds of millions of objects.
+A draft becomes visible by rename after its bytes are on the disk, and the rename is forced to the disk as well. What
+waits while some drafts are on their way goes together into the next lot: forcing many files at once costs the disk
+little more than forcing one. 4096 folders keep each one small up to hundreds of millions of objects.
 """
 
 from __future__ import annotations
@@ -10,8 +11,14 @@ import asyncio
 import mmap
 import os
 import time
-from collections.abc import AsyncIterator
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
@@ -21,6 +28,12 @@ from services.store.objects import CHUNK_BYTES, ObjectStore
 
 _INCOMING = "incoming"
 _LEFT_SECONDS = 24 * 3600
+_LOT = 64
+_LOTS_AT_ONCE = 2  # one is written while another is forced to the disk
+_FORCED_AT_ONCE = 16
+
+
+T = TypeVar("T")
 
 
 def open_objects(url: str) -> ObjectStore:
@@ -41,6 +54,9 @@ class FileObjects:
     def __init__(self, root: Path) -> None:
         """Objects under `root`; nothing is opened or made before it is needed."""
         self._root = root
+        self._waiting: deque[_Waiting] = deque()
+        self._keepers: set[asyncio.Task[None]] = set()
+        self._disk = ThreadPoolExecutor(_FORCED_AT_ONCE, "disk")
 
     def draft(self) -> Draft:
         """A place for bytes that come in, on the same file system as the objects."""
@@ -48,10 +64,14 @@ class FileObjects:
 
     async def keep(self, draft: Draft) -> str:
         """Make a sealed draft durable: see `ObjectStore.keep`."""
-        try:
-            await asyncio.to_thread(self._keep, draft)
-        except OSError as error:
-            raise ObjectsUnavailable(type(error).__name__) from error
+        waiting = _Waiting(draft, asyncio.get_running_loop().create_future())
+        self._waiting.append(waiting)
+        if len(self._keepers) < _LOTS_AT_ONCE:
+            keeper = asyncio.create_task(self._keep_waiting(), context=Context())
+            self._keepers.add(keeper)
+            keeper.add_done_callback(self._keepers.discard)
+        # Shielded: who goes away does not take from under the thread what it writes.
+        await asyncio.shield(waiting.kept)
         return draft.digest
 
     async def read(self, digest: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -84,16 +104,52 @@ class FileObjects:
         """The object's file."""
         return self._root / digest[:3] / digest
 
-    def _keep(self, draft: Draft) -> None:
-        target = self.path(draft.digest)
-        if not target.exists():
-            if draft.file is None:
-                self._place(self._written(draft.content), target)
-            else:
-                draft.sync()
-                self._place(draft.file, target)
-        # Also where it was there already: whoever put it there may not have come so far yet.
-        _sync_folder(target.parent)
+    async def _keep_waiting(self) -> None:
+        while self._waiting:
+            lot = [self._waiting.popleft() for _ in range(min(_LOT, len(self._waiting)))]
+            faults: Sequence[Exception | None]
+            try:
+                faults = await asyncio.to_thread(self._keep_lot, [waiting.draft for waiting in lot])
+            except Exception as error:  # noqa: BLE001  # whoever waits has to hear of it, whatever it is
+                faults = [error] * len(lot)
+            for waiting, fault in zip(lot, faults, strict=True):
+                if waiting.kept.done():
+                    continue
+                match fault:
+                    case None:
+                        waiting.kept.set_result(None)
+                    case OSError():
+                        waiting.kept.set_exception(ObjectsUnavailable(type(fault).__name__))
+                    case _:
+                        waiting.kept.set_exception(fault)
+
+    def _keep_lot(self, drafts: Sequence[Draft]) -> list[OSError | None]:
+        """Make drafts durable; what went wrong with each. All are written, then all are forced, then all are placed."""
+        lot = [_Placing(draft, self.path(draft.digest)) for draft in drafts]
+        for placing in lot:
+            with placing:
+                # Also where it is there already: whoever put it there may not have come so far yet.
+                if not placing.target.exists():
+                    placing.source = placing.draft.file or self._written(placing.draft.content)
+        new = [placing for placing in lot if placing.source is not None]
+        self._together(_Placing.force, new)
+        self._make_folders(new)
+        for placing in new:
+            with placing:
+                if placing.source is not None:
+                    placing.source.rename(placing.target)
+        in_folder: dict[str, list[_Placing]] = defaultdict(list)
+        for placing in lot:
+            if placing.fault is None:
+                in_folder[str(placing.target.parent)].append(placing)
+        self._together(_force_folder, list(in_folder.items()))
+        return [placing.fault for placing in lot]
+
+    def _together(self, force: Callable[[T], None], all_of: Sequence[T]) -> None:
+        if len(all_of) == 1:
+            force(all_of[0])
+        else:
+            list(self._disk.map(force, all_of))
 
     def _written(self, content: bytes | mmap.mmap) -> Path:
         partial = self._root / _INCOMING / uuid4().hex
@@ -106,7 +162,6 @@ class FileObjects:
             view = memoryview(content)
             while view:
                 view = view[os.write(opened, view) :]
-            os.fsync(opened)
         except OSError:
             partial.unlink(missing_ok=True)
             raise
@@ -114,13 +169,18 @@ class FileObjects:
             os.close(opened)
         return partial
 
-    def _place(self, source: Path, target: Path) -> None:
+    def _make_folders(self, new: Sequence[_Placing]) -> None:
+        """Make the folders that are not there yet; the disk is asked once for all of them."""
+        homeless = [placing for placing in new if not placing.target.parent.is_dir()]
+        if not homeless:
+            return
         try:
-            source.rename(target)
-        except FileNotFoundError:  # the first object of this folder
-            target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in {placing.target.parent for placing in homeless}:
+                folder.mkdir(parents=True, exist_ok=True)
             _sync_folder(self._root)
-            source.rename(target)
+        except OSError as error:
+            for placing in homeless:
+                placing.fail(error)
 
     def _sweep(self) -> None:
         try:
@@ -154,6 +214,63 @@ class FileObjects:
             return parts[0] if len(parts) == 1 else b"".join(parts)
         finally:
             os.close(opened)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A draft that is to be kept, and who waits for it."""
+
+    draft: Draft
+    kept: asyncio.Future[None]
+
+
+class _Placing:
+    """A draft on its way to its place. As a context: what the disk does not take is noted, and ends it.
+
+    Attributes:
+        source: the file that is to be placed; None when there is nothing to place.
+        fault: what went wrong.
+    """
+
+    def __init__(self, draft: Draft, target: Path) -> None:
+        self.draft, self.target = draft, target
+        self.source: Path | None = None
+        self.fault: OSError | None = None
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
+        if isinstance(error, OSError):
+            self.fail(error)
+            return True
+        return False
+
+    def fail(self, error: OSError) -> None:
+        """Note what went wrong, and clear away."""
+        self.fault = error
+        if self.source is not None and self.draft.file is None:
+            self.source.unlink(missing_ok=True)
+        self.source = None
+
+    def force(self) -> None:
+        """Force the bytes of the source to the disk."""
+        with self:
+            assert self.source is not None  # noqa: S101  # those without one are left out
+            opened = os.open(self.source, os.O_RDONLY)
+            try:
+                os.fsync(opened)
+            finally:
+                os.close(opened)
+
+
+def _force_folder(held: tuple[str, list[_Placing]]) -> None:
+    folder, placed = held
+    try:
+        _sync_folder(Path(folder))
+    except OSError as error:
+        for placing in placed:
+            placing.fault = error
 
 
 def _pread(opened: int, length: int, offset: int) -> bytes:

@@ -26,7 +26,7 @@ from services.chassis.log import Log
 from services.chassis.principal import Principal
 from services.chassis.service import Frame
 from services.contracts import calls, subjects
-from services.contracts.events import AuditRecorded, InstanceStored, SeriesSettled
+from services.contracts.events import AuditRecorded, SeriesSettled
 from services.dicom import multipart, uids
 from services.dicom.part10 import parse_instance
 from services.ingest.adapters.deliveries import PostgresDeliveries
@@ -35,7 +35,7 @@ from services.ingest.bootstrap import build
 from services.ingest.model import Offer
 from services.ingest.settings import Settings
 from services.store.file_objects import FileObjects
-from services.store.model import Entry, Written, series_digest
+from services.store.model import Entry, series_digest
 from services.store.reader import IndexReader
 from tests.unit.ingest.made import made
 
@@ -339,8 +339,7 @@ async def test_a_killed_process_leaves_no_series_unsettled(ingest: Ingest, setti
     class _Outbox:
         def wake(self) -> None: ...
 
-    facts = {Written.STORED: (InstanceStored("1", "2", "3", "4", entry.digest),)}
-    await PostgresLedger(ingest.pool, _Outbox()).record(Offer(entry, delivery, facts))
+    await PostgresLedger(ingest.pool, _Outbox()).record(Offer(entry, delivery, Principal.local()))
 
     await ingest.heard.silence(3 * _SETTLE_SECONDS)
     assert SeriesSettled.from_bytes(await ingest.heard.next()).series_instance_uid == parsed.series_instance_uid

@@ -21,7 +21,7 @@ from services.chassis.bus import headers_of
 from services.chassis.database import AWAY
 from services.chassis.outbox import Outbox
 from services.contracts.events import Event
-from services.ingest.model import Offer
+from services.ingest.model import Offer, told
 from services.store import index
 from services.store.errors import IndexUnavailable
 from services.store.index import Connection, RacedError
@@ -137,14 +137,14 @@ async def _written(
             touched.add((result.series, offer.delivery))
     if touched - noted:
         await _note(connection, sorted(touched - noted))
-    rows: list[tuple[str, bytes, str]] = []
-    for waiting in batch:
-        facts: tuple[Event, ...] = (waiting.fact,) if waiting.fact is not None else ()
-        if waiting.offer is not None:
-            facts = waiting.offer.facts[results[id(waiting)].written]
-        for fact in facts:
-            headers = headers_of(fact.schema, str(uuid4())) | waiting.trace
-            rows.append((fact.subject, fact.to_bytes(), json.dumps(headers)))
+    outcomes = [(offer, result.written) for (_, offer), result in zip(offers, recorded, strict=True)]
+    traces = {offer.trace_id: waiting.trace for waiting, offer in offers}
+    facts = [(fact, traces[trace_id]) for trace_id, fact in told(outcomes)]
+    facts += [(waiting.fact, waiting.trace) for waiting in batch if waiting.fact is not None]
+    rows = [
+        (fact.subject, fact.to_bytes(), json.dumps(headers_of(fact.schema, str(uuid4())) | trace))
+        for fact, trace in facts
+    ]
     ordered = sorted(trace_of.items())
     await connection.execute(
         _TELL,

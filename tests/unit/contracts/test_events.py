@@ -24,8 +24,14 @@ def sample(cls: type[Event]) -> Event:
         match field.type:
             case "int":
                 values[field.name] = number
+            case "bytes":
+                values[field.name] = b"\x00\xff"
+            case "bool":
+                values[field.name] = True
             case "tuple[Result, ...]":
                 values[field.name] = (sample(Result), sample(Result))
+            case "tuple[str, ...]":
+                values[field.name] = (f"{field.name} é", "another")
             case _:
                 values[field.name] = f"{field.name} é"
     return cls(**values)

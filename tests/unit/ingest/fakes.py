@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID, uuid4
 
 from services.contracts.events import Event, SeriesSettled
-from services.ingest.model import Offer, Outcome, Quiet
+from services.ingest.model import Offer, Outcome, Quiet, told
 from services.store.errors import IndexUnavailable
 from services.store.model import Written
 
@@ -27,9 +27,9 @@ class FakeLedger:
         first = self.digests.setdefault(entry.sop_instance_uid, entry.digest)
         written = Written.KEPT_FIRST
         if first == entry.digest:
-            known = any(entry.digest == getattr(event, "digest", "") for event in self.said)
+            known = any(entry.digest in getattr(event, "digests", ()) for event in self.said)
             written = Written.UNCHANGED if known else Written.STORED
-        self.said.extend(offer.facts[written])
+        self.said.extend(fact for _, fact in told([(offer, written)]))
         return written
 
     async def say(self, event: Event) -> None:

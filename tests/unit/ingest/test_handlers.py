@@ -9,7 +9,7 @@ import pytest
 
 from services.chassis.log import Log
 from services.chassis.principal import Principal
-from services.contracts.events import AuditRecorded, InstanceStored
+from services.contracts.events import AuditRecorded, InstancesStored
 from services.dicom import uids
 from services.dicom.part10 import parse_instance
 from services.ingest import handlers
@@ -65,7 +65,7 @@ async def test_a_good_instance_is_stored_and_said(objects: MemoryObjects, ledger
     assert verdict.sop_instance_uid == parsed.sop_instance_uid
     assert list(objects.objects.values()) == [file]
     said, audit = ledger.said
-    assert isinstance(said, InstanceStored) and said.digest in objects.objects
+    assert isinstance(said, InstancesStored) and list(said.digests) == list(objects.objects)
     assert isinstance(audit, AuditRecorded)
     assert (audit.caller, audit.action, audit.outcome, audit.source) == ("local", "store", "success", "127.0.0.1")
 
@@ -78,7 +78,7 @@ async def test_storing_twice_is_storing_once(objects: MemoryObjects, ledger: Fak
 
     assert verdict.outcome is Outcome.UNCHANGED
     assert verdict.kept
-    assert len([event for event in ledger.said if isinstance(event, InstanceStored)]) == 1
+    assert len([event for event in ledger.said if isinstance(event, InstancesStored)]) == 1
 
 
 async def test_other_bytes_under_the_same_uid_are_kept_as_evidence(objects: MemoryObjects, ledger: FakeLedger) -> None:

@@ -50,6 +50,21 @@ class ArchiveStub:
                 request_serializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.ReadInstanceRequest.SerializeToString,
                 response_deserializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.Chunk.FromString,
                 _registered_method=True)
+        self.Find = channel.unary_stream(
+                '/plexus.archive.v1.Archive/Find',
+                request_serializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.FindRequest.SerializeToString,
+                response_deserializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.FindReply.FromString,
+                _registered_method=True)
+        self.Locate = channel.unary_stream(
+                '/plexus.archive.v1.Archive/Locate',
+                request_serializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.LocateRequest.SerializeToString,
+                response_deserializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.LocateReply.FromString,
+                _registered_method=True)
+        self.Check = channel.unary_unary(
+                '/plexus.archive.v1.Archive/Check',
+                request_serializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.CheckRequest.SerializeToString,
+                response_deserializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.CheckReply.FromString,
+                _registered_method=True)
 
 
 class ArchiveServicer:
@@ -71,7 +86,28 @@ class ArchiveServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReadInstance(self, request, context):
-        """The bytes of one instance as stored (a PS3.10 file), in chunks.
+        """The bytes of one instance (a PS3.10 file), in chunks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Find(self, request, context):
+        """What answers a DIMSE query (PS3.4 C.4.1), some matches a message; the first message has the warnings.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Locate(self, request, context):
+        """The instances that a DIMSE retrieval names (PS3.4 C.4.2, C.4.3), some a message.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Check(self, request, context):
+        """Whether instances are held durably (PS3.4 J), in the order of the request.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,6 +130,21 @@ def add_ArchiveServicer_to_server(servicer, server):
                     servicer.ReadInstance,
                     request_deserializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.ReadInstanceRequest.FromString,
                     response_serializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.Chunk.SerializeToString,
+            ),
+            'Find': grpc.unary_stream_rpc_method_handler(
+                    servicer.Find,
+                    request_deserializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.FindRequest.FromString,
+                    response_serializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.FindReply.SerializeToString,
+            ),
+            'Locate': grpc.unary_stream_rpc_method_handler(
+                    servicer.Locate,
+                    request_deserializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.LocateRequest.FromString,
+                    response_serializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.LocateReply.SerializeToString,
+            ),
+            'Check': grpc.unary_unary_rpc_method_handler(
+                    servicer.Check,
+                    request_deserializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.CheckRequest.FromString,
+                    response_serializer=services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.CheckReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +229,87 @@ class Archive:
             '/plexus.archive.v1.Archive/ReadInstance',
             services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.ReadInstanceRequest.SerializeToString,
             services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.Chunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Find(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/plexus.archive.v1.Archive/Find',
+            services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.FindRequest.SerializeToString,
+            services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.FindReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Locate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/plexus.archive.v1.Archive/Locate',
+            services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.LocateRequest.SerializeToString,
+            services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.LocateReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Check(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plexus.archive.v1.Archive/Check',
+            services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.CheckRequest.SerializeToString,
+            services_dot_contracts_dot_wire_dot_archive_dot_v1_dot_archive__pb2.CheckReply.FromString,
             options,
             channel_credentials,
             insecure,

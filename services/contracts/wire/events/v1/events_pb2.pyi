@@ -21,38 +21,44 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class InstanceStored(_message.Message):
-    """Said by ingest once the instance is durable. Hospital zone."""
+class InstancesStored(_message.Message):
+    """Said by ingest once instances of a series are durable: those that one request brought and one commit wrote, side by
+    side in three lists. Hospital zone.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     STUDY_INSTANCE_UID_FIELD_NUMBER: _builtins.int
     SERIES_INSTANCE_UID_FIELD_NUMBER: _builtins.int
-    SOP_INSTANCE_UID_FIELD_NUMBER: _builtins.int
-    SOP_CLASS_UID_FIELD_NUMBER: _builtins.int
-    DIGEST_FIELD_NUMBER: _builtins.int
+    SOP_INSTANCE_UIDS_FIELD_NUMBER: _builtins.int
+    SOP_CLASS_UIDS_FIELD_NUMBER: _builtins.int
+    DIGESTS_FIELD_NUMBER: _builtins.int
     study_instance_uid: _builtins.str
     series_instance_uid: _builtins.str
-    sop_instance_uid: _builtins.str
-    sop_class_uid: _builtins.str
-    digest: _builtins.str
-    """sha256 of the stored bytes, hex"""
+    @_builtins.property
+    def sop_instance_uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def sop_class_uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def digests(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """sha256 of the stored bytes, hex"""
+
     def __init__(
         self,
         *,
         study_instance_uid: _builtins.str = ...,
         series_instance_uid: _builtins.str = ...,
-        sop_instance_uid: _builtins.str = ...,
-        sop_class_uid: _builtins.str = ...,
-        digest: _builtins.str = ...,
+        sop_instance_uids: _abc.Iterable[_builtins.str] | None = ...,
+        sop_class_uids: _abc.Iterable[_builtins.str] | None = ...,
+        digests: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "series_instance_uid", b"series_instance_uid", "sop_class_uid", b"sop_class_uid", "sop_instance_uid", b"sop_instance_uid", "study_instance_uid", b"study_instance_uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digests", b"digests", "series_instance_uid", b"series_instance_uid", "sop_class_uids", b"sop_class_uids", "sop_instance_uids", b"sop_instance_uids", "study_instance_uid", b"study_instance_uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___InstanceStored: _TypeAlias = InstanceStored  # noqa: Y015
+Global___InstancesStored: _TypeAlias = InstancesStored  # noqa: Y015
 
 @_typing.final
 class SeriesSettled(_message.Message):
@@ -358,6 +364,47 @@ class JobProgressed(_message.Message):
 Global___JobProgressed: _TypeAlias = JobProgressed  # noqa: Y015
 
 @_typing.final
+class CommitmentRequested(_message.Message):
+    """Said by bridge when a peer asks for storage commitment (PS3.4 J), and heard by bridge, which reports. Hospital zone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AE_TITLE_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    CALLED_AE_TITLE_FIELD_NUMBER: _builtins.int
+    TRANSACTION_UID_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
+    ae_title: _builtins.str
+    """of the peer"""
+    source: _builtins.str
+    """its network address"""
+    called_ae_title: _builtins.str
+    """as which it knows us"""
+    transaction_uid: _builtins.str
+    references: _builtins.bytes
+    """deflated lines `<SOP class UID> <SOP instance UID>`"""
+    duplicate: _builtins.bool
+    """the transaction is in use already, for other instances"""
+    def __init__(
+        self,
+        *,
+        ae_title: _builtins.str = ...,
+        source: _builtins.str = ...,
+        called_ae_title: _builtins.str = ...,
+        transaction_uid: _builtins.str = ...,
+        references: _builtins.bytes = ...,
+        duplicate: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ae_title", b"ae_title", "called_ae_title", b"called_ae_title", "duplicate", b"duplicate", "references", b"references", "source", b"source", "transaction_uid", b"transaction_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommitmentRequested: _TypeAlias = CommitmentRequested  # noqa: Y015
+
+@_typing.final
 class AuditRecorded(_message.Message):
     """One line for the log of accesses. References only; the names behind them are looked up by who may."""
 
@@ -380,6 +427,8 @@ class AuditRecorded(_message.Message):
     INSTANCES_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
     record_id: _builtins.str
     at: _builtins.str
     """RFC 3339, UTC"""
@@ -405,6 +454,10 @@ class AuditRecorded(_message.Message):
     trace_id: _builtins.str
     detail: _builtins.str
     """a fixed word: the resource (studies, series, frames, …); no values of a query"""
+    frames: _builtins.int
+    """how many, of an access to frames"""
+    bytes: _builtins.int
+    """how many, where they are counted"""
     def __init__(
         self,
         *,
@@ -425,10 +478,12 @@ class AuditRecorded(_message.Message):
         instances: _builtins.int = ...,
         trace_id: _builtins.str = ...,
         detail: _builtins.str = ...,
+        frames: _builtins.int = ...,
+        bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "caller", b"caller", "detail", b"detail", "instances", b"instances", "institution", b"institution", "job_id", b"job_id", "outcome", b"outcome", "proved_by", b"proved_by", "reason_code", b"reason_code", "record_id", b"record_id", "series_instance_uid", b"series_instance_uid", "service", b"service", "sop_instance_uid", b"sop_instance_uid", "source", b"source", "study_instance_uid", b"study_instance_uid", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "bytes", b"bytes", "caller", b"caller", "detail", b"detail", "frames", b"frames", "instances", b"instances", "institution", b"institution", "job_id", b"job_id", "outcome", b"outcome", "proved_by", b"proved_by", "reason_code", b"reason_code", "record_id", b"record_id", "series_instance_uid", b"series_instance_uid", "service", b"service", "sop_instance_uid", b"sop_instance_uid", "source", b"source", "study_instance_uid", b"study_instance_uid", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.services/contracts/wire/ingest/v1/ingest.proto\x12\x10plexus.ingest.v1\"J\n\x05\x42\x65gin\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\x15\n\rsop_class_uid\x18\x02 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x03 \x01(\t\"\x05\n\x03\x45nd\"w\n\x0cStoreRequest\x12(\n\x05\x62\x65gin\x18\x01 \x01(\x0b\x32\x17.plexus.ingest.v1.BeginH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12$\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x15.plexus.ingest.v1.EndH\x00\x42\x06\n\x04part\"\xd9\x02\n\nStoreReply\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\x35\n\x07outcome\x18\x02 \x01(\x0e\x32$.plexus.ingest.v1.StoreReply.Outcome\x12\x16\n\x0e\x66\x61ilure_reason\x18\x03 \x01(\r\x12\x13\n\x0breason_code\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x15\n\rsop_class_uid\x18\x06 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x07 \x01(\t\"\x93\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_STORED\x10\x01\x12\x15\n\x11OUTCOME_UNCHANGED\x10\x02\x12\x16\n\x12OUTCOME_KEPT_FIRST\x10\x03\x12\x13\n\x0fOUTCOME_REFUSED\x10\x04\x12\x17\n\x13OUTCOME_UNAVAILABLE\x10\x05\x32S\n\x06Ingest\x12I\n\x05Store\x12\x1e.plexus.ingest.v1.StoreRequest\x1a\x1c.plexus.ingest.v1.StoreReply(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.services/contracts/wire/ingest/v1/ingest.proto\x12\x10plexus.ingest.v1\"J\n\x05\x42\x65gin\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\x15\n\rsop_class_uid\x18\x02 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x03 \x01(\t\"\x05\n\x03\x45nd\"=\n\x05Whole\x12&\n\x05\x62\x65gin\x18\x01 \x01(\x0b\x32\x17.plexus.ingest.v1.Begin\x12\x0c\n\x04\x66ile\x18\x02 \x01(\x0c\"\xa1\x01\n\x0cStoreRequest\x12(\n\x05\x62\x65gin\x18\x01 \x01(\x0b\x32\x17.plexus.ingest.v1.BeginH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x12$\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x15.plexus.ingest.v1.EndH\x00\x12(\n\x05whole\x18\x04 \x01(\x0b\x32\x17.plexus.ingest.v1.WholeH\x00\x42\x06\n\x04part\"\xd9\x02\n\nStoreReply\x12\x10\n\x08sequence\x18\x01 \x01(\t\x12\x35\n\x07outcome\x18\x02 \x01(\x0e\x32$.plexus.ingest.v1.StoreReply.Outcome\x12\x16\n\x0e\x66\x61ilure_reason\x18\x03 \x01(\r\x12\x13\n\x0breason_code\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x15\n\rsop_class_uid\x18\x06 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x07 \x01(\t\"\x93\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_STORED\x10\x01\x12\x15\n\x11OUTCOME_UNCHANGED\x10\x02\x12\x16\n\x12OUTCOME_KEPT_FIRST\x10\x03\x12\x13\n\x0fOUTCOME_REFUSED\x10\x04\x12\x17\n\x13OUTCOME_UNAVAILABLE\x10\x05\x32S\n\x06Ingest\x12I\n\x05Store\x12\x1e.plexus.ingest.v1.StoreRequest\x1a\x1c.plexus.ingest.v1.StoreReply(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,12 +35,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BEGIN']._serialized_end=142
   _globals['_END']._serialized_start=144
   _globals['_END']._serialized_end=149
-  _globals['_STOREREQUEST']._serialized_start=151
-  _globals['_STOREREQUEST']._serialized_end=270
-  _globals['_STOREREPLY']._serialized_start=273
-  _globals['_STOREREPLY']._serialized_end=618
-  _globals['_STOREREPLY_OUTCOME']._serialized_start=471
-  _globals['_STOREREPLY_OUTCOME']._serialized_end=618
-  _globals['_INGEST']._serialized_start=620
-  _globals['_INGEST']._serialized_end=703
+  _globals['_WHOLE']._serialized_start=151
+  _globals['_WHOLE']._serialized_end=212
+  _globals['_STOREREQUEST']._serialized_start=215
+  _globals['_STOREREQUEST']._serialized_end=376
+  _globals['_STOREREPLY']._serialized_start=379
+  _globals['_STOREREPLY']._serialized_end=724
+  _globals['_STOREREPLY_OUTCOME']._serialized_start=577
+  _globals['_STOREREPLY_OUTCOME']._serialized_end=724
+  _globals['_INGEST']._serialized_start=726
+  _globals['_INGEST']._serialized_end=809
 # @@protoc_insertion_point(module_scope)

@@ -48,7 +48,7 @@ class IngestServicer:
 
     def Store(self, request_iterator, context):
         """One stream is one delivery: what one association or one request carried. Instances come one after another, each as
-        `begin`, its bytes in `chunk`s, then `end`; each gets one reply, in order, after its commit. When the stream ends, the
+        `begin`, its bytes in `chunk`s, then `end`, or `whole` in one message; each gets one reply, in order, after its commit. When the stream ends, the
         delivery has ended, and its series may settle.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
