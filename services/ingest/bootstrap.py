@@ -19,6 +19,7 @@ from services.ingest.intake import Front
 from services.ingest.rpc import Servicer
 from services.ingest.settings import Settings
 from services.store.file_objects import open_objects
+from services.store.sameness import same_data_set
 
 _SCHEMA = "index"
 
@@ -30,7 +31,9 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     objects = open_objects(settings.objects_url)
     await objects.sweep()
     await database.migrate(url, package="services.store", schema=_SCHEMA)
-    pool = await enter(database.connected(url, schema=_SCHEMA, size=settings.database_pool, health=frame.health))
+    pool = await enter(
+        database.connected(url, schema=_SCHEMA, size=settings.database_pool, health=frame.health, stateless=True)
+    )
     bus = await enter(
         connected(
             settings.nats_url.get_secret_value(),
@@ -46,9 +49,10 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     lost_seconds = settings.delivery_lost_seconds
     deliveries = PostgresDeliveries(pool, lost_seconds=lost_seconds, log=frame.log)
     book = PostgresBook(pool, outbox, settle_seconds=settings.settle_seconds, lost_seconds=lost_seconds)
+    ledger = PostgresLedger(pool, outbox, partial(same_data_set, objects=objects))
     tally = Tally()
     front = Front(
-        partial(handlers.store, objects=objects, ledger=PostgresLedger(pool, outbox), tally=tally, log=frame.log),
+        partial(handlers.store, objects=objects, ledger=ledger, tally=tally, log=frame.log),
         objects=objects,
         deliveries=deliveries,
         max_bytes=settings.max_instance_bytes,

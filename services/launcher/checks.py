@@ -25,6 +25,7 @@ _CHECKS = (
     ("lint", ("ruff", "check", ".")),
     ("types", ("mypy",)),
     ("import contracts", ("lint-imports",)),
+    ("conformance statement", ("python", "docs/tables.py", "--check")),
 )
 
 

@@ -55,6 +55,7 @@ class FileObjects:
         """Objects under `root`; nothing is opened or made before it is needed."""
         self._root = root
         self._waiting: deque[_Waiting] = deque()
+        self._keeping = 0
         self._keepers: set[asyncio.Task[None]] = set()
         self._disk = ThreadPoolExecutor(_FORCED_AT_ONCE, "disk")
 
@@ -66,9 +67,10 @@ class FileObjects:
         """Make a sealed draft durable: see `ObjectStore.keep`."""
         waiting = _Waiting(draft, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
-        if len(self._keepers) < _LOTS_AT_ONCE:
+        if self._keeping < _LOTS_AT_ONCE:
+            self._keeping += 1
             keeper = asyncio.create_task(self._keep_waiting(), context=Context())
-            self._keepers.add(keeper)
+            self._keepers.add(keeper)  # a task that nobody holds may vanish
             keeper.add_done_callback(self._keepers.discard)
         # Shielded: who goes away does not take from under the thread what it writes.
         await asyncio.shield(waiting.kept)
@@ -107,21 +109,26 @@ class FileObjects:
     async def _keep_waiting(self) -> None:
         while self._waiting:
             lot = [self._waiting.popleft() for _ in range(min(_LOT, len(self._waiting)))]
-            faults: Sequence[Exception | None]
-            try:
-                faults = await asyncio.to_thread(self._keep_lot, [waiting.draft for waiting in lot])
-            except Exception as error:  # noqa: BLE001  # whoever waits has to hear of it, whatever it is
-                faults = [error] * len(lot)
-            for waiting, fault in zip(lot, faults, strict=True):
-                if waiting.kept.done():
-                    continue
-                match fault:
-                    case None:
-                        waiting.kept.set_result(None)
-                    case OSError():
-                        waiting.kept.set_exception(ObjectsUnavailable(type(fault).__name__))
-                    case _:
-                        waiting.kept.set_exception(fault)
+            await self._keep_and_tell(lot)
+        # At once, not when the task has been seen to end: whoever comes in between would wait for nobody.
+        self._keeping -= 1
+
+    async def _keep_and_tell(self, lot: Sequence[_Waiting]) -> None:
+        faults: Sequence[Exception | None]
+        try:
+            faults = await asyncio.to_thread(self._keep_lot, [waiting.draft for waiting in lot])
+        except Exception as error:  # noqa: BLE001  # whoever waits has to hear of it, whatever it is
+            faults = [error] * len(lot)
+        for waiting, fault in zip(lot, faults, strict=True):
+            if waiting.kept.done():
+                continue
+            match fault:
+                case None:
+                    waiting.kept.set_result(None)
+                case OSError():
+                    waiting.kept.set_exception(ObjectsUnavailable(type(fault).__name__))
+                case _:
+                    waiting.kept.set_exception(fault)
 
     def _keep_lot(self, drafts: Sequence[Draft]) -> list[OSError | None]:
         """Make drafts durable; what went wrong with each. All are written, then all are forced, then all are placed."""
@@ -174,9 +181,10 @@ class FileObjects:
         homeless = [placing for placing in new if not placing.target.parent.is_dir()]
         if not homeless:
             return
+        for placing in homeless:
+            with placing:
+                placing.target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            for folder in {placing.target.parent for placing in homeless}:
-                folder.mkdir(parents=True, exist_ok=True)
             _sync_folder(self._root)
         except OSError as error:
             for placing in homeless:

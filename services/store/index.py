@@ -6,7 +6,7 @@ order of UIDs, studies first: any number of processes may write at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,7 +19,6 @@ from services.store.model import Entry, Recorded, Written
 Connection = asyncpg.Connection | PoolConnectionProxy
 KeyT = TypeVar("KeyT", bound=Hashable)
 
-_STUDY_TYPES = ("text",) * 11 + ("bytea",)
 _INSTANCE_TYPES = (
     *("text", "text", "text", "bigint", "integer", "integer", "integer", "integer"),
     *("bytea", "bigint", "bytea", "bytea"),
@@ -56,9 +55,10 @@ SELECT count(*) FROM stored
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What is there for an entry: the digest under its SOP Instance UID, the key of its series."""
+    """What is there for an entry: digest and transfer syntax under its SOP Instance UID, the key of its series."""
 
     digest: str | None
+    transfer_syntax: str
     series: int | None
 
 
@@ -66,11 +66,21 @@ class RacedError(Exception):
     """Another process stored one of these instances meanwhile: roll back and do it all again."""
 
 
-async def record(connection: Connection, entries: Sequence[Entry]) -> list[Recorded]:
+Same = Callable[[str, str], Awaitable[bool]]
+"""Says whether the objects of two digests hold the same instance."""
+
+
+async def bytes_alone(_: str, __: str) -> bool:
+    """Other bytes are another instance."""
+    return False
+
+
+async def record(connection: Connection, entries: Sequence[Entry], same: Same = bytes_alone) -> list[Recorded]:
     """Write instances into the index, in the transaction that is open on `connection`.
 
     Args:
         entries: their objects are durable. Several may have the same SOP Instance UID: the first of them counts.
+        same: is asked where other bytes are there under the same UIDs and in the same transfer syntax.
 
     Returns:
         What became of each, in the same order.
@@ -79,19 +89,25 @@ async def record(connection: Connection, entries: Sequence[Entry]) -> list[Recor
         RacedError: the transaction has to be rolled back; the same call in a new one will do.
     """
     places = await _look_up(connection, entries)
-    kept = {entry.sop_instance_uid: place.digest for entry, place in zip(entries, places, strict=True) if place.digest}
+    kept = {
+        entry.sop_instance_uid: (place.digest, place.transfer_syntax)
+        for entry, place in zip(entries, places, strict=True)
+        if place.digest
+    }
     fresh: dict[str, int] = {}
     for position, (entry, place) in enumerate(zip(entries, places, strict=True)):
         if place.digest is None:
             fresh.setdefault(entry.sop_instance_uid, position)
-            kept.setdefault(entry.sop_instance_uid, entry.digest)
+            kept.setdefault(entry.sop_instance_uid, (entry.digest, entry.transfer_syntax_uid))
     series_of = await _store(connection, [(entries[at], places[at]) for at in fresh.values()]) if fresh else {}
     results: list[Recorded] = []
     for position, entry in enumerate(entries):
         uid = entry.sop_instance_uid
         if fresh.get(uid) == position:
             results.append(Recorded(Written.STORED, series_of[uid]))
-        elif entry.digest == kept[uid]:
+        elif entry.digest == kept[uid][0] or (
+            entry.transfer_syntax_uid == kept[uid][1] and await same(kept[uid][0], entry.digest)
+        ):
             results.append(Recorded(Written.UNCHANGED))
         else:
             results.append(Recorded(Written.KEPT_FIRST))
@@ -99,9 +115,16 @@ async def record(connection: Connection, entries: Sequence[Entry]) -> list[Recor
     return results
 
 
+async def _is_kept(entry: Entry, digest: str, transfer_syntax_uid: str, same: Same) -> bool:
+    if entry.digest == digest:
+        return True
+    return entry.transfer_syntax_uid == transfer_syntax_uid and await same(digest, entry.digest)
+
+
 async def _look_up(connection: Connection, entries: Sequence[Entry]) -> list[_Place]:
     rows = await connection.fetch(
-        "SELECT encode(i.digest, 'hex') AS digest, st.id AS study, se.id AS series"
+        "SELECT encode(i.digest, 'hex') AS digest, coalesce(i.transfer_syntax_uid, '') AS transfer_syntax,"
+        " st.id AS study, se.id AS series"
         " FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS e(study, series, instance, position)"
         " LEFT JOIN index.instance i ON i.sop_instance_uid = e.instance"
         " LEFT JOIN index.study st ON st.study_instance_uid = e.study"
@@ -110,7 +133,7 @@ async def _look_up(connection: Connection, entries: Sequence[Entry]) -> list[_Pl
         [entry.series_instance_uid for entry in entries],
         [entry.sop_instance_uid for entry in entries],
     )
-    return [_Place(row["digest"], row["series"]) for row in rows]
+    return [_Place(row["digest"], row["transfer_syntax"], row["series"]) for row in rows]
 
 
 async def _store(connection: Connection, placed: Sequence[tuple[Entry, _Place]]) -> dict[str, int]:
@@ -147,7 +170,7 @@ async def _studies(connection: Connection, entries: Sequence[Entry]) -> dict[str
     if missing:
         names = ", ".join(columns.STUDY_COLUMNS)
         await connection.execute(
-            f"INSERT INTO index.study ({names}) SELECT * FROM unnest({_arguments(_STUDY_TYPES, 1)})"  # noqa: S608  # names of columns
+            f"INSERT INTO index.study ({names}) {columns.unnested(columns.STUDY_COLUMNS)}"  # names of columns
             " ON CONFLICT (study_instance_uid) DO NOTHING",
             *_transposed(columns.study_row(first[uid]) for uid in missing),
         )
@@ -178,7 +201,7 @@ async def _series(
     )
     found = {(row[0], row[1]): row[2] for row in rows}
     names = ", ".join(columns.SERIES_COLUMNS)
-    arguments = ", ".join(f"${number}" for number in range(2, 2 + len(columns.SERIES_COLUMNS)))
+    arguments = columns.placeholders(columns.SERIES_COLUMNS, first=2)
     for key in sorted(first.keys() - found.keys()):
         row = columns.series_row(first[key])
         found[key] = await connection.fetchval(

@@ -77,6 +77,26 @@ def _tags(standard: tuple[Any, ...], more: tuple[str, ...]) -> frozenset[str]:
 STUDY_TAGS: Final = _tags(STUDY, _STUDY_MORE)
 SERIES_TAGS: Final = _tags(SERIES, _SERIES_MORE)
 
+_CODE: Final = ("CodeValue", "CodingSchemeDesignator", "CodeMeaning")
+_REFERENCE: Final = ("ReferencedSOPClassUID", "ReferencedSOPInstanceUID")
+
+STUDY_ITEMS: Final = {
+    "ProcedureCodeSequence": _CODE,
+    "ReferencedStudySequence": _REFERENCE,
+    "OtherPatientIDsSequence": ("PatientID", "IssuerOfPatientID", "TypeOfPatientID"),
+    "DeidentificationMethodCodeSequence": _CODE,
+}
+"""Attributes of items that a query can match, by the sequence of the study."""
+SERIES_ITEMS: Final = {
+    "RequestAttributesSequence": (
+        *("ScheduledProcedureStepID", "RequestedProcedureID", "AccessionNumber", "StudyInstanceUID"),
+        *("ScheduledProcedureStepDescription", "RequestedProcedureDescription"),
+    ),
+    "SeriesDescriptionCodeSequence": _CODE,
+    "ReferencedPerformedProcedureStepSequence": _REFERENCE,
+}
+"""The same of the series."""
+
 
 def study_attributes(attributes: dict[str, Any]) -> dict[str, Any]:
     """Gives the part of an instance's DICOM JSON that tells of its patient and study."""

@@ -91,6 +91,10 @@ class Query:
             `search.SEARCHABLE` does not have at this level are passed over.
         limit: at most so many; ask for one more to learn whether there are more.
         offset: how many to pass over.
+        offset_from_utc: minutes of the time zone in which the dates and times of the conditions are (PS3.4 C.2.2.2.5);
+            None: in that of each study, whichever it is.
+        metadata: instances are to come with their metadata.
+        above: the rows above are to come also where the path names them.
     """
 
     level: Level
@@ -99,6 +103,9 @@ class Query:
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     limit: int = 100
     offset: int = 0
+    offset_from_utc: int | None = None
+    metadata: bool = False
+    above: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,18 @@ Every table is named with its schema, so that the reader's own role may have ano
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final
+from urllib.parse import urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
 from services.chassis.database import AWAY
+from services.store.comparing import Arguments
 from services.store.errors import IndexUnavailable
 from services.store.model import Found, InstanceRow, Level, Metadata, Query, SeriesRow, StudyRow
-from services.store.search import Arguments, where
+from services.store.search import where
 
 _STUDY = (
     "st.study_instance_uid, st.modalities, st.sop_classes, st.series_count, st.instance_count,"
@@ -35,12 +39,35 @@ _BY_SERIES_NUMBER = "se.series_number, se.id"
 _BY_INSTANCE_NUMBER = "i.instance_number, i.sop_instance_uid"
 
 
+_PLANNED: Final = {
+    "plan_cache_mode": "force_custom_plan",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+    "random_page_cost": "1.1",
+    "work_mem": "16MB",
+}
+
+
+def reading(url: str) -> str:
+    """The address of the database for a pool that searches: each search is planned by its own values, and plainly.
+
+    The one plan for all values that PostgreSQL would come to use is slow for a name that many have; to compile a plan
+    or to start other processes takes longer than a search.
+    """
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(_PLANNED))))))
+
+
+_TERMS_KNOWN_SECONDS: Final = 300.0
+
+
 class IndexReader:
     """The reading side of the index."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         """Read through `pool`, whose role may SELECT in the schema `index`."""
         self._pool = pool
+        self._shares = _CommonTerms(pool)
 
     async def search(self, query: Query) -> list[Found]:
         """What answers the query, in an order that does not change between pages.
@@ -49,34 +76,41 @@ class IndexReader:
             IndexUnavailable: PostgreSQL does not answer.
         """
         arguments = Arguments()
-        condition = where(query, arguments)
-        with_study = not query.study_instance_uid
-        with_series = not query.series_instance_uid
+        condition = where(query, arguments, await self._shares.known())
+        with_study = query.above or not query.study_instance_uid or query.level is Level.STUDY
+        with_series = query.level is not Level.STUDY and (
+            query.above or not query.series_instance_uid or query.level is Level.SERIES
+        )
+        anywhere = not query.study_instance_uid
+        limits = f"LIMIT {arguments.add(query.limit)} OFFSET {arguments.add(query.offset)}"
         match query.level:
             case Level.STUDY:
-                selected, joined, order = _STUDY, "index.study st", _NEWEST_STUDY
+                # The page is found in the index alone, where the condition allows it, and then read.
+                page = f"SELECT st.id FROM index.study st WHERE {condition} ORDER BY {_NEWEST_STUDY}"  # noqa: S608
+                selected, order, condition = _STUDY, _NEWEST_STUDY, "TRUE"
+                joined = f"({page} {limits}) AS page JOIN index.study st ON st.id = page.id"
+                limits = ""
             case Level.SERIES:
                 selected, joined = _SERIES, _SERIES_JOINED
-                order = "se.id DESC" if with_study else _BY_SERIES_NUMBER
+                order = "se.id DESC" if anywhere else _BY_SERIES_NUMBER
             case Level.INSTANCE:
                 selected, joined = _INSTANCE, _INSTANCE_JOINED
-                order = "i.id DESC" if with_study else f"{_BY_SERIES_NUMBER}, {_BY_INSTANCE_NUMBER}"
-                if with_series:
-                    selected += f", {_SERIES}"
+                order = "i.id DESC" if anywhere else f"{_BY_SERIES_NUMBER}, {_BY_INSTANCE_NUMBER}"
+                selected += f", {_SERIES}" if with_series else ""
+                selected += ", i.metadata" if query.metadata else ""
         if with_study and query.level is not Level.STUDY:
             selected += f", {_STUDY}"
         rows = await self._fetch(
-            f"SELECT {selected} FROM {joined} WHERE {condition} ORDER BY {order}"  # noqa: S608  # fixed texts and $n
-            f" LIMIT {arguments.add(query.limit)} OFFSET {arguments.add(query.offset)}",
+            f"SELECT {selected} FROM {joined} WHERE {condition} ORDER BY {order} {limits}",  # noqa: S608  # fixed texts and $n
             *arguments.values,
         )
         return [
             Found(
-                study=_study(row) if with_study or query.level is Level.STUDY else None,
-                series=_series(row)
-                if query.level is Level.SERIES or (query.level is Level.INSTANCE and with_series)
+                study=_study(row) if with_study else None,
+                series=_series(row) if with_series else None,
+                instance=_instance(row, metadata=row["metadata"] if query.metadata else b"")
+                if query.level is Level.INSTANCE
                 else None,
-                instance=_instance(row) if query.level is Level.INSTANCE else None,
             )
             for row in rows
         ]
@@ -137,11 +171,40 @@ class IndexReader:
         return _instance(rows[0], metadata=rows[0]["metadata"], layout=rows[0]["layout"]) if rows else None
 
     async def _fetch(self, statement: str, *arguments: object) -> Sequence[asyncpg.Record]:
-        try:
-            rows: Sequence[asyncpg.Record] = await self._pool.fetch(statement, *arguments)
-        except AWAY as error:
-            raise IndexUnavailable(type(error).__name__) from error
-        return rows
+        return await _fetched(self._pool, statement, *arguments)
+
+
+async def _fetched(pool: asyncpg.Pool, statement: str, *arguments: object) -> Sequence[asyncpg.Record]:
+    try:
+        rows: Sequence[asyncpg.Record] = await pool.fetch(statement, *arguments)
+    except AWAY as error:
+        raise IndexUnavailable(type(error).__name__) from error
+    return rows
+
+
+class _CommonTerms:
+    """Which terms are common, as PostgreSQL's statistics have it; looked up again from time to time."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+        self._known: dict[Level, dict[int, float]] = {}
+        self._until = 0.0
+
+    async def known(self) -> Mapping[Level, Mapping[int, float]]:
+        now = asyncio.get_running_loop().time()
+        if now >= self._until:
+            self._known = await self._look()
+            self._until = now + _TERMS_KNOWN_SECONDS
+        return self._known
+
+    async def _look(self) -> dict[Level, dict[int, float]]:
+        rows = await _fetched(
+            self._pool,
+            "SELECT tablename, most_common_elems::text::integer[], most_common_elem_freqs FROM pg_stats"
+            " WHERE schemaname = 'index' AND attname = 'terms' AND most_common_elems IS NOT NULL",
+        )
+        # After the frequencies come the least and the greatest of them, and that of NULL.
+        return {Level(row[0]): dict(zip(row[1], row[2], strict=False)) for row in rows}
 
 
 def _study(row: asyncpg.Record) -> StudyRow:

@@ -28,13 +28,14 @@ from services.chassis.service import Frame
 from services.contracts import calls, subjects
 from services.contracts.events import AuditRecorded, SeriesSettled
 from services.dicom import multipart, uids
-from services.dicom.part10 import parse_instance
+from services.dicom.part10 import data_set_start, file_header, parse_instance
 from services.ingest.adapters.deliveries import PostgresDeliveries
 from services.ingest.adapters.ledger import PostgresLedger
 from services.ingest.bootstrap import build
 from services.ingest.model import Offer
 from services.ingest.settings import Settings
 from services.store.file_objects import FileObjects
+from services.store.index import bytes_alone
 from services.store.model import Entry, series_digest
 from services.store.reader import IndexReader
 from tests.unit.ingest.made import made
@@ -339,7 +340,7 @@ async def test_a_killed_process_leaves_no_series_unsettled(ingest: Ingest, setti
     class _Outbox:
         def wake(self) -> None: ...
 
-    await PostgresLedger(ingest.pool, _Outbox()).record(Offer(entry, delivery, Principal.local()))
+    await PostgresLedger(ingest.pool, _Outbox(), bytes_alone).record(Offer(entry, delivery, Principal.local()))
 
     await ingest.heard.silence(3 * _SETTLE_SECONDS)
     assert SeriesSettled.from_bytes(await ingest.heard.next()).series_instance_uid == parsed.series_instance_uid
@@ -493,6 +494,32 @@ async def test_while_the_database_is_away_nothing_is_said_to_be_stored(ingest: I
     assert broken.status_code == 409
     assert broken.json()["0008119A"]["Value"][0]["00081197"]["Value"] == [0x0110]
     assert (await ingest.send(file)).status_code == 200
+
+
+def with_other_meta(file: bytes) -> bytes:
+    """The same data set behind file meta information that somebody else wrote."""
+    start = data_set_start(file)
+    parsed = parse_instance(file)
+    header = file_header(
+        transfer_syntax_uid=parsed.transfer_syntax_uid,
+        sop_class_uid=parsed.sop_class_uid,
+        sop_instance_uid=parsed.sop_instance_uid,
+        source_ae_title="SOMEWHERE",
+    )
+    return header + file[start:]
+
+
+async def test_the_same_data_set_behind_another_header_is_the_same_instance(ingest: Ingest) -> None:
+    file = made(side=900)  # more than one piece to compare
+    assert (await ingest.send(file)).status_code == 200
+
+    again = await ingest.send(with_other_meta(file))
+    other = await ingest.send(with_other_meta(file[:-2] + b"!!"))
+
+    assert again.status_code == 200
+    assert "00081196" not in again.text
+    assert other.json()["00081199"]["Value"][0]["00081196"]["Value"] == [0xB000]
+    assert await ingest.count("conflict") == 1
 
 
 async def test_a_full_disk_is_503_and_out_of_resources(ingest: Ingest, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,10 +55,11 @@ class _Waiting:
 class PostgresLedger:
     """`ports.Ledger` in the schema `index`."""
 
-    def __init__(self, pool: asyncpg.Pool, outbox: Outbox) -> None:
-        """Write through `pool`, and let the relay of `outbox` know."""
+    def __init__(self, pool: asyncpg.Pool, outbox: Outbox, same: index.Same) -> None:
+        """Write through `pool`, and let the relay of `outbox` know; `same` tells equal instances of other bytes."""
         self._pool = pool
         self._outbox = outbox
+        self._same = same
         self._queue: deque[_Waiting] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._noted: set[tuple[int, UUID]] = set()  # spares a statement for every batch but the first of a delivery
@@ -108,7 +109,7 @@ class PostgresLedger:
         for _ in range(_TRIES):
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    written, touched = await _written(connection, batch, self._noted)
+                    written, touched = await _written(connection, batch, self._noted, self._same)
             except (RacedError, asyncpg.DeadlockDetectedError):
                 continue  # another process was there first: what it wrote is visible now
             if len(self._noted) > _NOTED:
@@ -119,7 +120,7 @@ class PostgresLedger:
 
 
 async def _written(
-    connection: Connection, batch: Sequence[_Waiting], noted: Set[tuple[int, UUID]]
+    connection: Connection, batch: Sequence[_Waiting], noted: Set[tuple[int, UUID]], same: index.Same
 ) -> tuple[list[Written], set[tuple[int, UUID]]]:
     """Write a batch in the open transaction; gives what became of each, and which delivery has changed which series.
 
@@ -127,7 +128,7 @@ async def _written(
         noted: what is known already of deliveries and series.
     """
     offers = [(waiting, waiting.offer) for waiting in batch if waiting.offer is not None]
-    recorded = await index.record(connection, [offer.entry for _, offer in offers]) if offers else []
+    recorded = await index.record(connection, [offer.entry for _, offer in offers], same) if offers else []
     results = {id(waiting): result for (waiting, _), result in zip(offers, recorded, strict=True)}
     trace_of: dict[int, str] = {}
     touched: set[tuple[int, UUID]] = set()
