@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from functools import lru_cache
 
 from services.archive.errors import InvalidFrames, NoSuchBulkData, NoSuchFrame
 from services.archive.model import Located
@@ -14,10 +15,13 @@ from services.dicom.frames import FrameSpan, NativeFrames
 from services.dicom.layout import BulkRange
 from services.dicom.values import WORD_BYTES
 
+PIXEL_DATA = "7FE00010"
 _MAX_FRAMES = 10_000
+_CHUNK_BYTES = 512 * 1024
 
 
-def frame_numbers(text: str) -> list[int]:
+@lru_cache(maxsize=4096)
+def frame_numbers(text: str) -> tuple[int, ...]:
     """Read the frame list of a path, such as `1` or `1,2,5`.
 
     Raises:
@@ -26,7 +30,7 @@ def frame_numbers(text: str) -> list[int]:
     parts = text.split(",")
     if len(parts) > _MAX_FRAMES or not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
         raise InvalidFrames
-    numbers = [int(part) for part in parts]
+    numbers = tuple(int(part) for part in parts)
     if min(numbers) < 1:
         raise InvalidFrames
     return numbers
@@ -47,18 +51,32 @@ def spans(located: Located, numbers: Sequence[int]) -> list[FrameSpan]:
         raise NoSuchFrame from None
 
 
+def frame_length(span: FrameSpan) -> int:
+    """How many bytes the frame has, as stored."""
+    return (span.bits + 7) // 8 if span.bits else sum(length for _, length in span.pieces)
+
+
 async def frame_contents(
-    located: Located, wanted: Sequence[FrameSpan], form: Form, *, objects: Objects, decoder: PixelDecoder
+    located: Located, wanted: Sequence[FrameSpan], form: Form, *, objects: Objects, pixels: PixelDecoder
 ) -> AsyncIterator[bytes]:
-    """Give each frame: one range read, and at most one frame's decoding."""
-    whole = await _inflated(located, objects) if located.layout.deflated else None
+    """Give each frame: one range read, and at most one frame's decoding.
+
+    Raises:
+        NotDecodable: a frame cannot be brought into the form.
+    """
+    layout = located.layout
+    whole = await _inflated(located, objects) if layout.deflated else None
     for span in wanted:
         if whole is not None:
             data = whole[span.offset : span.offset + span.length]
         else:
             data = await objects.read(located.digest, span.offset, span.length)
-        frame = span.take(data, big_endian=located.layout.big_endian)
-        yield await decoder.frame(frame, located.transfer_syntax_uid, located.metadata) if form.decode else frame
+        frame = span.take(data, big_endian=layout.big_endian)
+        if form.made:
+            frame = await pixels.frame(
+                frame, located.transfer_syntax_uid, located.metadata, target=form.transfer_syntax
+            )
+        yield frame
 
 
 def bulk(located: Located, path: str) -> BulkRange:
@@ -71,6 +89,12 @@ def bulk(located: Located, path: str) -> BulkRange:
         return located.layout.bulk[path]
     except KeyError:
         raise NoSuchBulkData from None
+
+
+def has_frames(located: Located, path: str) -> bool:
+    """Says whether the bulk data at a path is encapsulated pixels, which are given frame by frame."""
+    place = located.layout.bulk[path]
+    return place.encapsulated and path == PIXEL_DATA and located.layout.frames is not None
 
 
 async def bulk_content(located: Located, place: BulkRange, *, objects: Objects) -> bytes:
@@ -87,6 +111,20 @@ async def bulk_content(located: Located, place: BulkRange, *, objects: Objects) 
     if isinstance(native, NativeFrames) and native.offset == place.offset:
         return frames.swapped(data, native.word)
     return frames.swapped(data, WORD_BYTES[place.vr])
+
+
+async def bulk_stream(
+    located: Located, place: BulkRange, *, objects: Objects, first: int = 0, length: int | None = None
+) -> AsyncIterator[bytes]:
+    """Give a part of a piece of bulk data in chunks, from the byte `first` on; memory stays at a chunk where it can."""
+    layout = located.layout
+    if layout.deflated or layout.big_endian or place.encapsulated:
+        whole = await bulk_content(located, place, objects=objects)
+        yield whole[first : None if length is None else first + length]
+        return
+    length = place.length - first if length is None else length
+    async for chunk in objects.stream(located.digest, place.offset + first, length, _CHUNK_BYTES):
+        yield chunk
 
 
 async def _inflated(located: Located, objects: Objects) -> bytes:

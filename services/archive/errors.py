@@ -1,19 +1,25 @@
 """What the archive refuses or cannot do. No message holds a UID or a query value.
 
 PassingFault
-└── DatabaseUnavailable       the prepared metadata cannot be reached (the index has its own, services.store.errors)
+├── DatabaseUnavailable       the prepared metadata cannot be reached (the index has its own, services.store.errors)
+└── PixelsBusy                no worker is free for pixels; 503
 PermanentFault
 ├── NotFound
 │   ├── NoSuchStudy
 │   ├── NoSuchSeries
 │   ├── NoSuchInstance
 │   ├── NoSuchFrame
-│   └── NoSuchBulkData
+│   ├── NoSuchBulkData
+│   └── NoSuchPixelData
 ├── IllegalUid                a UID in the path is none
 ├── InvalidQuery              a key's or parameter's value is not valid; names the key
 ├── InvalidFrames             the frame list of the path is none
+├── TooManyInstances          a retrieval names more than its counts can tell
 ├── NotAcceptable             406; says what would do
 ├── NotDecodable              406; the pixels cannot be decoded to what is asked for
+├── TooMuch                   406; the pixels need more memory than one request may have
+├── NotRenderable             406; this cannot be shown as an image
+├── NotWritable               406; no font here has all the letters of the annotation
 └── UnreadableFact            a message is not the event that its subject promises
 """
 
@@ -29,6 +35,13 @@ class DatabaseUnavailable(PassingFault):
 
     def __init__(self) -> None:
         super().__init__("database-unavailable", "the archive's database does not answer")
+
+
+class PixelsBusy(PassingFault):
+    """All workers have more to do than they get done."""
+
+    def __init__(self) -> None:
+        super().__init__("pixels-busy", "too many images are being made now; ask again")
 
 
 class NotFound(PermanentFault):
@@ -70,6 +83,13 @@ class NoSuchBulkData(NotFound):
         super().__init__("no-such-bulkdata", "the instance has no bulk data at this path")
 
 
+class NoSuchPixelData(NotFound):
+    """Nothing of what the path names has pixels."""
+
+    def __init__(self) -> None:
+        super().__init__("no-pixel-data", "there is no pixel data in what the path names")
+
+
 class IllegalUid(PermanentFault):
     """A UID in the path is not one."""
 
@@ -91,6 +111,13 @@ class InvalidFrames(PermanentFault):
         super().__init__("invalid-frames", "frames are asked for by numbers from 1, with commas between")
 
 
+class TooManyInstances(PermanentFault):
+    """A retrieval names more instances than its counts can tell (PS3.7 9.1.4)."""
+
+    def __init__(self) -> None:
+        super().__init__("too-many-instances", "a retrieval can count 65535 instances at most")
+
+
 class NotAcceptable(PermanentFault):
     """Nothing that the client accepts can be given."""
 
@@ -105,6 +132,29 @@ class NotDecodable(PermanentFault):
         super().__init__("not-decodable", "these pixels cannot be decoded here; ask for transfer-syntax=* (as stored)")
 
 
+class TooMuch(PermanentFault):
+    """The pixels would need more memory than one request may have."""
+
+    def __init__(self) -> None:
+        super().__init__("too-much", "these pixels are more than can be decoded at a time; retrieve them as stored")
+
+
+class NotRenderable(PermanentFault):
+    """What the path names is no image, or none that can be drawn here."""
+
+    def __init__(self) -> None:
+        super().__init__("not-renderable", "this cannot be shown as an image here; retrieve it as stored")
+
+
+class NotWritable(PermanentFault):
+    """The patient's name, or another text of the annotation, has letters that no font here has."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "not-writable", "the annotation has letters that no font of this archive has; ask without annotation"
+        )
+
+
 class UnreadableFact(PermanentFault):
     """The bytes are not the event that the subject promises."""
 
@@ -117,7 +167,7 @@ def http_status(fault: Fault) -> int:
     match fault:
         case NotFound():
             return 404
-        case NotAcceptable() | NotDecodable():
+        case NotAcceptable() | NotDecodable() | TooMuch() | NotRenderable() | NotWritable():
             return 406
         case IllegalUid() | InvalidQuery() | InvalidFrames():
             return 400

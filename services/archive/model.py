@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -74,7 +74,7 @@ class Located:
     Attributes:
         digest: the name of its object.
         size: of it, in bytes.
-        metadata: its DICOM JSON.
+        metadata: its DICOM JSON; empty where only the place was asked for.
     """
 
     resource: Resource
@@ -83,7 +83,7 @@ class Located:
     digest: str
     size: int
     layout: Layout
-    metadata: bytes
+    metadata: bytes = b""
 
 
 def etag(*parts: object) -> str:
@@ -113,4 +113,18 @@ def access(
         instances=instances,
         trace_id=trace_id,
         detail=detail,
+    )
+
+
+def total(first: AuditRecorded, *, instances: int, frames: int, size: int) -> AuditRecorded:
+    """The audit record that sums up the accesses which began with `first`, under a name of its own."""
+    return replace(
+        first,
+        record_id=f"{first.record_id}.total",
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        sop_instance_uid="",
+        detail=f"{first.detail}-total",
+        instances=instances,
+        frames=frames,
+        bytes=size,
     )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Protocol
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
 
-from services.archive.model import Document
+from services.archive.model import Document, Located, Resource
+from services.archive.rendering_work import Stored
 from services.contracts.events import Event
+from services.pixels.rendering.job import Job
+from services.store.holdings import Holding
 from services.store.model import Found, InstanceRow, Metadata, Query, SeriesRow
 
 
@@ -32,6 +35,20 @@ class Index(Protocol):
         self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str
     ) -> InstanceRow | None:
         """One instance with metadata and layout."""
+
+
+class Places(Protocol):
+    """Where instances lie, for what is read in small parts and often."""
+
+    async def place(self, resource: Resource) -> Located | None:
+        """Where an instance lies at a moment after this call, without its metadata. Raises `IndexUnavailable`."""
+
+
+class Holdings(Protocol):
+    """The same index by SOP Instance UIDs alone; `services.store.holdings.Holdings` is it."""
+
+    async def held(self, sop_instance_uids: Sequence[str]) -> Mapping[str, Holding]:
+        """Those of the instances that are here. Raises IndexUnavailable."""
 
 
 class Objects(Protocol):
@@ -62,6 +79,16 @@ class Documents(Protocol):
         """
 
 
+class Answers(Protocol):
+    """Bodies that went out before, by entity tag; any of them may be gone."""
+
+    def get(self, etag: str) -> bytes | None:
+        """The body that has this tag, if it is still here."""
+
+    def put(self, etag: str, body: bytes) -> None:
+        """Remember a body."""
+
+
 class Events(Protocol):
     """Where facts are said; `services.chassis.bus.Bus` is it."""
 
@@ -70,10 +97,57 @@ class Events(Protocol):
 
 
 class PixelDecoder(Protocol):
-    """Decodes one frame into native little endian pixels."""
+    """Decodes and encodes frames, under limits of memory and time."""
 
-    async def frame(self, encoded: bytes, transfer_syntax_uid: str, metadata: bytes) -> bytes:
-        """The frame's native bytes. Raises NotDecodable."""
+    async def frame(self, encoded: bytes, transfer_syntax_uid: str, metadata: bytes, *, target: str = ...) -> bytes:
+        """A frame in a transfer syntax: of a native one, its native bytes as little endian.
+
+        Args:
+            encoded: the frame as it is stored; of a native one, as little endian.
+            transfer_syntax_uid: as it is stored.
+            metadata: of the instance, as DICOM JSON.
+            target: Explicit VR Little Endian, or one of `services.pixels.syntaxes.targets`.
+
+        Raises:
+            NotDecodable: it cannot be brought into the target.
+            TooMuch: that takes more memory than there is for it.
+            PixelsBusy: there is too much to do now.
+        """
 
     async def instance(self, data: bytes) -> bytes:
-        """A whole PS3.10 file in Explicit VR Little Endian. Raises NotDecodable."""
+        """A whole PS3.10 file in Explicit VR Little Endian. Raises as `frame`."""
+
+    def transcode(self, located: Located, objects: Objects, target: str) -> AsyncIterator[bytes]:
+        """A stored PS3.10 file in another transfer syntax, in pieces. Raises as `frame`, before the first of them."""
+
+
+class Renderer(Protocol):
+    """Makes images, under limits."""
+
+    async def image(
+        self,
+        job: Job,
+        frames: Sequence[bytes | Stored] = (),
+        transfer_syntax_uid: str = "",
+        attributes: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """The image of a job on encoded frames of an instance.
+
+        Args:
+            job: how frames are drawn.
+            frames: as stored, or where they are, one for each place of the job; none for an object without frames.
+            transfer_syntax_uid: of them.
+            attributes: of the instance, as DICOM JSON.
+
+        Raises:
+            NotRenderable: they cannot be shown.
+            NotWritable: the annotation cannot be written.
+            InvalidQuery: the viewport shows nothing of them.
+        """
+
+
+class ImplicitWriter(Protocol):
+    """Writes a data set anew in the transfer syntax that every peer has to take (PS3.5 10.1)."""
+
+    async def implicit(self, data: bytes) -> bytes:
+        """A PS3.10 file of Explicit VR Little Endian in Implicit VR Little Endian. Raises NotDecodable."""

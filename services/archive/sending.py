@@ -2,120 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from fastapi import Response
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
-from services.archive import content
-from services.archive.model import Located
-from services.archive.negotiation import DICOM, Form, bulk_form, frames_form, instances_form
-from services.archive.ports import Objects, PixelDecoder
-from services.dicom.accept import MediaRange
-from services.dicom.multipart import PART_TAIL, closing, new_boundary, part_head, related
-from services.store.model import InstanceRow
+from services.archive.negotiation import Form
+from services.archive.packing import Coding, coding_of, packed
+from services.dicom.multipart import PART_TAIL, closing, part_head, related
 
 PRIVATE: Final = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
 """Only the asking client may keep an answer, and it has to ask again whether it still holds."""
 
-_PIXEL_DATA: Final = "7FE00010"
+_PRIVATE: Final = [(name.lower().encode(), value.encode()) for name, value in PRIVATE.items()]
 
 
-class Sender:
-    """Sends what handlers have found, in the form that the client accepts."""
+class Pieces(Response):
+    """A body whose pieces are at hand. They are sent one after another: joining them costs more than all the rest."""
 
-    def __init__(self, *, objects: Objects, decoder: PixelDecoder) -> None:
-        self._objects = objects
-        self._decoder = decoder
+    def __init__(self, pieces: Sequence[bytes], content_type: str, etag: str) -> None:
+        """Send `pieces`; their length is said beforehand."""
+        self.status_code = 200
+        self.background = None
+        self.body = b""
+        self._pieces = pieces
+        self.raw_headers = [
+            (b"content-length", b"%d" % sum(map(len, pieces))),
+            (b"content-type", content_type.encode("latin-1")),
+            (b"etag", etag.encode("latin-1")),
+            *_PRIVATE,
+        ]
 
-    async def instances(self, rows: Sequence[InstanceRow], ranges: Sequence[MediaRange]) -> Response:
-        """PS3.10 files, streamed; the length is said beforehand where they go out as stored.
-
-        Raises:
-            NotAcceptable: in none of the ways that the client accepts.
-            NotDecodable: the one instance cannot be decoded.
-        """
-        form = instances_form(ranges, {row.transfer_syntax_uid for row in rows}, single=len(rows) == 1)
-        if form.decode and len(rows) == 1:
-            return _alone_or_part(await self._decoded(rows[0]), form)
-        if not form.multipart:
-            stored = _typed(DICOM, rows[0].transfer_syntax_uid)
-            headers = {**PRIVATE, "Content-Length": str(rows[0].size)}
-            return StreamingResponse(self._objects.stream(rows[0].digest), media_type=stored, headers=headers)
-        boundary = new_boundary()
-        heads = [part_head(boundary, _typed(DICOM, form.transfer_syntax or row.transfer_syntax_uid)) for row in rows]
-        headers = dict(PRIVATE)
-        if not form.decode:
-            parts = sum(len(head) + row.size + len(PART_TAIL) for head, row in zip(heads, rows, strict=True))
-            headers["Content-Length"] = str(parts + len(closing(boundary)))
-        body = self._files(rows, heads, form, boundary)
-        return StreamingResponse(body, media_type=related(DICOM, boundary), headers=headers)
-
-    async def frames(self, located: Located, numbers: Sequence[int], ranges: Sequence[MediaRange]) -> Response:
-        """Frames, one range read each.
-
-        Raises:
-            NoSuchFrame: one of them is not there.
-            NotAcceptable: in none of the ways that the client accepts.
-            NotDecodable: the one frame cannot be decoded.
-        """
-        wanted = content.spans(located, numbers)
-        form = frames_form(ranges, located.transfer_syntax_uid, single=len(wanted) == 1)
-        contents = content.frame_contents(located, wanted, form, objects=self._objects, decoder=self._decoder)
-        if len(wanted) == 1:
-            return _alone_or_part(await anext(contents), form)
-        boundary = new_boundary()
-        body = _parts(contents, form, boundary)
-        return StreamingResponse(body, media_type=related(form.media_type, boundary), headers=PRIVATE)
-
-    async def bulk(self, located: Located, path: str, ranges: Sequence[MediaRange]) -> Response:
-        """The value of one element; encapsulated pixels are sent as their frames.
-
-        Raises:
-            NoSuchBulkData: there is none at this path.
-            NotAcceptable: in none of the ways that the client accepts.
-        """
-        place = content.bulk(located, path)
-        if place.encapsulated and path == _PIXEL_DATA and located.layout.frames is not None:
-            return await self.frames(located, range(1, located.layout.frames.count + 1), ranges)
-        form = bulk_form(ranges)
-        return _alone_or_part(await content.bulk_content(located, place, objects=self._objects), form)
-
-    async def _files(
-        self, rows: Sequence[InstanceRow], heads: Sequence[bytes], form: Form, boundary: str
-    ) -> AsyncIterator[bytes]:
-        for row, head in zip(rows, heads, strict=True):
-            yield head
-            if form.decode and row.transfer_syntax_uid != form.transfer_syntax:
-                yield await self._decoded(row)
-            else:
-                async for chunk in self._objects.stream(row.digest):
-                    yield chunk
-            yield PART_TAIL
-        yield closing(boundary)
-
-    async def _decoded(self, row: InstanceRow) -> bytes:
-        return await self._decoder.instance(await self._objects.read(row.digest))
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send them."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        *before, last = (b"",) if scope["method"] == "HEAD" else self._pieces
+        for piece in before:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": last})
 
 
-def _alone_or_part(whole: bytes, form: Form) -> Response:
-    media_type = _typed(form.media_type, form.transfer_syntax)
+_NONE: Final[tuple[bytes, ...]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a multipart body.
+
+    Attributes:
+        content_type: of it.
+        location: its own address; "" where it has none.
+        chunks: its bytes.
+    """
+
+    content_type: str
+    location: str
+    chunks: AsyncIterator[bytes]
+
+
+async def packed_answer(response: Response, accept_encoding: str | None) -> Response:
+    """An answer at hand, packed as the client likes it."""
+    response.headers["Vary"] = "Accept, Accept-Encoding"
+    body, coding = await packed(bytes(response.body), coding_of(accept_encoding))
+    if coding is not Coding.IDENTITY:
+        response.body = body
+        response.headers["Content-Length"] = str(len(body))
+        response.headers["Content-Encoding"] = coding
+    return response
+
+
+def boundary_of(etag: str) -> str:
+    """The boundary of the body that has this entity tag: the same bytes each time, so that the tag is a strong one.
+
+    The tag is made from the SHA-256 of what is sent: no content can hold its own.
+    """
+    return f"plexus-{etag.strip(chr(34))}"
+
+
+def alone_or_part(whole: bytes, form: Form, etag: str) -> Response:
+    """One content: by itself, or as the one part of a multipart body."""
     if not form.multipart:
-        return Response(whole, media_type=media_type, headers=PRIVATE)
-    boundary = new_boundary()
-    body = b"".join((part_head(boundary, media_type), whole, PART_TAIL, closing(boundary)))
-    return Response(body, media_type=related(form.media_type, boundary), headers=PRIVATE)
+        return Pieces((whole,), form.content_type, etag)
+    boundary = boundary_of(etag)
+    pieces = (part_head(boundary, form.content_type), whole, PART_TAIL + closing(boundary))
+    return Pieces(pieces, related(form.media_type, boundary), etag)
 
 
-async def _parts(contents: AsyncIterator[bytes], form: Form, boundary: str) -> AsyncIterator[bytes]:
-    head = part_head(boundary, _typed(form.media_type, form.transfer_syntax))
-    async for each in contents:
-        yield head
-        yield each
+def not_modified(etag: str, vary: str = PRIVATE["Vary"]) -> Response:
+    """The client has it already (RFC 9110 15.4.5)."""
+    return Response(status_code=304, headers={**PRIVATE, "Vary": vary, "ETag": etag})
+
+
+def streamed(chunks: AsyncIterator[bytes], content_type: str, headers: Mapping[str, str], *, head: bool) -> Response:
+    """A body that is made while it is sent; of a HEAD request, its headers alone."""
+    # Not a plain answer without a body, which would say that the length is 0.
+    body = _nothing() if head else chunks
+    return StreamingResponse(body, headers={**PRIVATE, **headers}, media_type=content_type)
+
+
+def multipart(
+    parts: AsyncIterator[Part], part_type: str, etag: str, *, head: bool, length: int | None = None
+) -> Response:
+    """Parts, one after another, as they come.
+
+    Args:
+        part_type: what the whole is said to consist of; a part may say more.
+        length: of the whole body (`multipart_length`), where it is known.
+    """
+    boundary = boundary_of(etag)
+    headers = {"ETag": etag} | ({} if length is None else {"Content-Length": str(length)})
+    return streamed(written(parts, boundary), related(part_type, boundary), headers, head=head)
+
+
+def multipart_length(parts: Iterable[tuple[str, str, int]], etag: str) -> int:
+    """The length of a multipart body, from content type, location and length of each part."""
+    boundary = boundary_of(etag)
+    size = len(closing(boundary))
+    for content_type, location, length in parts:
+        size += len(_head(boundary, content_type, location)) + length + len(PART_TAIL)
+    return size
+
+
+async def written(parts: AsyncIterator[Part], boundary: str) -> AsyncIterator[bytes]:
+    """The body that these parts make."""
+    async for part in parts:
+        yield _head(boundary, part.content_type, part.location)
+        async for chunk in part.chunks:
+            yield chunk
         yield PART_TAIL
     yield closing(boundary)
 
 
-def _typed(media_type: str, transfer_syntax: str) -> str:
-    return f"{media_type}; transfer-syntax={transfer_syntax}" if transfer_syntax else media_type
+def _head(boundary: str, content_type: str, location: str) -> bytes:
+    if location:
+        return part_head(boundary, content_type, content_location=location)
+    return part_head(boundary, content_type)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for piece in _NONE:
+        yield piece

@@ -11,5 +11,5 @@ class Settings(BusSettings, DatabaseSettings, ServiceSettings):
     model_config = configured("audit")
 
     http_port: int = 8108
-    records_at_once: int = 128
+    records_at_once: int = 16
     """Messages in hand at a time; those that wait together are written in one transaction. 256 is the bus's limit."""

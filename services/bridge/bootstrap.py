@@ -4,25 +4,63 @@ from __future__ import annotations
 
 from functools import partial
 
+from services.bridge.adapters.addresses import AddressBook
+from services.bridge.adapters.archive import ArchiveLibrary
+from services.bridge.adapters.desk import Desk
 from services.bridge.adapters.ingest import IngestArchive
-from services.bridge.adapters.opentelemetry import Tally
-from services.bridge.handlers import receive
+from services.bridge.adapters.line import Caller
+from services.bridge.adapters.opentelemetry import RequestTally, Tally
+from services.bridge.adapters.reporting import AssociationReporting, DeskCallback
+from services.bridge.adapters.storing import AssociationDestinations
+from services.bridge.adapters.tls import server_context
+from services.bridge.committing import Asked, InHand, report
+from services.bridge.exchanging import Response, addresses
+from services.bridge.handlers import Reception
 from services.bridge.model import Admission
+from services.bridge.refusing import Refusals
 from services.bridge.scp import Listener
+from services.bridge.serving import allowed, serve, take
 from services.bridge.settings import Settings
+from services.bridge.subscriptions import subscriptions
 from services.chassis import rpc
-from services.chassis.service import Frame, Runtime
+from services.chassis.bus import Bus, connected
+from services.chassis.service import Background, Frame, Runtime
+from services.contracts import subjects
 
 
 async def build(settings: Settings, frame: Frame) -> Runtime:
     """The bridge as `settings` want it, listening."""
-    channel = await frame.parts.enter_async_context(rpc.channel(settings.ingest_address))
+    enter = frame.parts.enter_async_context
     archive = IngestArchive(
-        channel, reach_seconds=settings.ingest_reach_seconds, store_seconds=settings.store_timeout_seconds
+        frame.parts.enter_context(rpc.blocking_channel(settings.ingest_address)),
+        reach_seconds=settings.ingest_reach_seconds,
+        store_seconds=settings.store_timeout_seconds,
     )
-    tally = Tally()
+    library = ArchiveLibrary(
+        await enter(rpc.channel(settings.archive_address)), seconds=settings.archive_timeout_seconds
+    )
+    caller = Caller(max_pdu_bytes=settings.max_pdu_bytes, patience=settings.network_timeout_seconds)
+    book = AddressBook(addresses(settings.peers), settings.peers_file, log=frame.log)
+    tally, requests, in_hand = Tally(), RequestTally(), InHand()
+    bus = await _bus(settings, frame)
+
+    async def commit(asked: Asked, desk: Desk) -> Response:
+        callback = DeskCallback(desk, ae_title=settings.ae_title)
+        return await take(asked, callback, events=bus, in_hand=in_hand, requests=requests, log=frame.log)
+
     listener = Listener(
-        receive=partial(receive, archive=archive, tally=tally, log=frame.log),
+        receive=partial(Reception, archive=archive, tally=tally, log=frame.log),
+        serve=partial(
+            serve,
+            library=library,
+            destinations=AssociationDestinations(caller, book),
+            ae_title=settings.ae_title,
+            requests=requests,
+            log=frame.log,
+        ),
+        commit=commit,
+        refused=Refusals(bus, log=frame.log).note,
+        services=partial(allowed, querying=settings.querying_ae_titles, commits=bus is not None),
         admission=Admission(settings.ae_title, settings.any_called_ae_title, settings.calling_ae_titles),
         accept_unknown=settings.accept_unknown_sop_classes,
         max_associations=settings.max_associations,
@@ -33,6 +71,33 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         tally=tally,
         log=frame.log,
     )
-    listener.start(settings.dimse_host, settings.dimse_port)
+    if settings.dimse_plain:
+        listener.start(settings.dimse_host, settings.dimse_port)
+    if settings.dimse_tls_port is not None and settings.tls_certificate and settings.tls_key:
+        tls = server_context(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+        listener.start(settings.dimse_host, settings.dimse_tls_port, tls)
     frame.health.add("dimse", listener.answers)
-    return Runtime(background=[partial(listener.serve, drain_seconds=settings.drain_seconds)])
+    background: list[Background] = [partial(listener.serve, drain_seconds=settings.drain_seconds), archive.watch]
+    if bus is not None:
+        reporting = AssociationReporting(caller, book, ae_title=settings.ae_title)
+        reported = partial(report, checker=library, reporting=reporting, in_hand=in_hand, log=frame.log)
+        background += [partial(bus.consume, each) for each in subscriptions(report=reported)]
+    return Runtime(background=background)
+
+
+async def _bus(settings: Settings, frame: Frame) -> Bus | None:
+    if settings.nats_url is None:
+        frame.log.warning("commitment.not_offered", reason="no bus to keep requests: PLEXUS_BRIDGE_NATS_URL")
+        return None
+    bus = await frame.parts.enter_async_context(
+        connected(
+            settings.nats_url.get_secret_value(),
+            service="bridge",
+            log=frame.log,
+            health=frame.health,
+            ack_wait_seconds=settings.ack_wait_seconds,
+            dead_subject=subjects.DEAD,
+        )
+    )
+    await bus.ensure(subjects.STREAMS)
+    return bus

@@ -24,15 +24,21 @@ _COMMENT_CHARACTERS = 64  # Error Comment (0000,0902) is LO
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who opened an association, as it said itself (PS3.8 9.3.2) and as the network says."""
+    """Who opened an association, as it said itself (PS3.8 9.3.2) and as the network says.
+
+    Attributes:
+        certificate: SHA-256 of the certificate that it showed and that we trust; empty when it showed none.
+    """
 
     calling_ae_title: str
     called_ae_title: str
     address: str
+    certificate: str = ""
 
     def principal(self) -> Principal:
-        """The peer as a caller. An AE title is a claim, and is named as such."""
-        return Principal(subject=self.calling_ae_title, proved_by="ae-title", source=self.address)
+        """The peer as a caller. An AE title is a claim, and is named as such; a certificate is a proof."""
+        proof = f"certificate:{self.certificate}" if self.certificate else "ae-title"
+        return Principal(subject=self.calling_ae_title, proved_by=proof, source=self.address)
 
 
 @dataclass(frozen=True, slots=True)

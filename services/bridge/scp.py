@@ -1,39 +1,41 @@
 """The DIMSE edge: C-ECHO and C-STORE as SCP (PS3.4 A and B) for every storage class, in every transfer syntax.
 
-pynetdicom calls the `_on_…` methods in its own threads. They decide nothing but who may come in; what an association
-brings is carried by `handlers.receive` in the event loop, one task for each.
+Queries, retrievals and commitments are taken out at a `Desk` (PS3.4 C and J).
+
+The `_on_…` methods are called in the threads of associations. They decide who may come in and what is offered to whom;
+what an association brings is carried by `handlers.Reception`, in the thread that reads it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import threading
-from collections.abc import Awaitable, Callable
-from functools import partial
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable, Collection, Coroutine
+from typing import Any, Final
 
 from pynetdicom import AE, evt
-from pynetdicom.association import Association
 
-from services.bridge.adapters import pynetdicom as upper_layer
-from services.bridge.adapters.threads import Inbox, Transfer
-from services.bridge.model import (
-    CANNOT_UNDERSTAND,
-    NO_SUCH_SOP_CLASS,
-    Admission,
-    Announced,
-    Answer,
-    Peer,
-    Rejection,
-)
+from services.bridge.adapters import pynetdicom as negotiation
+from services.bridge.adapters.desk import Desk, DimseExchange
+from services.bridge.adapters.listening import Server
+from services.bridge.adapters.upper_layer import Acceptor, Session
+from services.bridge.committing import Asked
+from services.bridge.exchanging import Response
+from services.bridge.model import Admission, Peer, Rejection
 from services.bridge.ports import Tally
 from services.chassis.faults import PermanentFault
 from services.chassis.log import Log
-from services.contracts.calls import CHUNK_BYTES
-from services.dicom.part10 import file_header
 
-_INVALID_PDU = "Evt19"  # PS3.8 9.2.2: what makes pynetdicom's state machine abort
-_PATIENCE = 3  # times what a store may take: the event loop gives up first, and says why
+_PATIENCE: Final = 3  # times what a store may take: the event loop gives up first, and says why
+_NO_LIMIT: Final = 1_000_000  # pynetdicom's own counts connections that have asked for nothing yet
+_LOOK_SECONDS: Final = 0.02
+_REJECTED: Final = {  # result, source, reason (PS3.8 9.3.4)
+    Rejection.CALLED_AE_TITLE: (1, 1, 7),
+    Rejection.CALLING_AE_TITLE: (1, 1, 3),
+    Rejection.LIMIT: (2, 3, 2),
+}
 
 
 class Listener:
@@ -42,7 +44,11 @@ class Listener:
     def __init__(
         self,
         *,
-        receive: Callable[[Inbox], Awaitable[None]],
+        receive: Callable[[Peer], Session],
+        serve: Callable[[DimseExchange], Awaitable[Response]],
+        commit: Callable[[Asked, Desk], Awaitable[Response]],
+        refused: Callable[[Peer, Rejection], Coroutine[Any, Any, None]],
+        services: Callable[[str], Collection[str]],
         admission: Admission,
         accept_unknown: bool,
         max_associations: int,
@@ -54,157 +60,144 @@ class Listener:
         log: Log,
     ) -> None:
         self._receive = receive
+        self._serve = serve
+        self._commit = commit
+        self._refused = refused
+        self._services = services
         self._admission = admission
         self._accept_unknown = accept_unknown
-        self._max_pdu_bytes = max_pdu_bytes
-        self._network_seconds = network_seconds
+        self._max_associations = max_associations
         self._patience = _PATIENCE * store_seconds
+        self._network_seconds = network_seconds
         self._tally = tally
         self._log = log
-        self._inboxes: dict[Association, Inbox] = {}
-        self._closers: dict[Association, Callable[[], None]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-        upper_layer.quiet()
+        self._lock = threading.Lock()
+        self._peers: dict[Acceptor, Peer] = {}
+        """Of the connections that are there."""
+        self._admitted: set[Acceptor] = set()
+        self._desks: dict[Acceptor, Desk] = {}
+        self._servers: list[Server] = []
+        negotiation.quiet()
         self._entity = AE(admission.ae_title)
-        self._entity.add_supported_context(upper_layer.VERIFICATION_SOP_CLASS)
-        self._entity.maximum_associations = max_associations
+        self._entity.maximum_associations = _NO_LIMIT
         self._entity.maximum_pdu_size = max_pdu_bytes
         self._entity.network_timeout = network_seconds
         self._entity.acse_timeout = acse_seconds
-        self._entity.require_called_aet = not admission.any_called
-        self._entity.require_calling_aet = sorted(admission.calling)
 
-    def start(self, host: str, port: int) -> None:
-        """Listen on `host:port`.
+    def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Listen on `host:port`; may be called for several ports.
 
         Raises:
             PermanentFault: the port is taken.
         """
         self._loop = asyncio.get_running_loop()
-        handlers: list[Any] = [
-            (evt.EVT_CONN_OPEN, self._on_open),
-            (evt.EVT_REQUESTED, self._on_requested),
-            (evt.EVT_SOP_COMMON, lambda event: upper_layer.service_classes(event.assoc)),
-            (evt.EVT_REJECTED, self._on_rejected),
-            (evt.EVT_ESTABLISHED, self._on_established),
-            (evt.EVT_C_STORE, self._on_c_store),
-            (evt.EVT_RELEASED, partial(self._on_end, ending="released")),
-            (evt.EVT_ABORTED, partial(self._on_end, ending="aborted")),
-            (evt.EVT_CONN_CLOSE, self._on_close),
-        ]
         try:
-            self._server: Any = self._entity.start_server((host, port), block=False, evt_handlers=handlers)
+            server = Server(
+                self._entity,
+                (host, port),
+                tls=tls,
+                handlers=[
+                    (evt.EVT_REQUESTED, self._on_requested),
+                    (evt.EVT_SOP_EXTENDED, lambda event: negotiation.relational(event.app_info)),
+                    (evt.EVT_RELEASED, self._on_end),
+                    (evt.EVT_ABORTED, self._on_end),
+                ],
+                opened=self._on_open,
+                ended=self._on_close,
+                failed=lambda error: self._log.error("association.failed", error),
+                most=self._max_associations,
+                seconds=self._network_seconds,
+            )
         except OSError:
             raise PermanentFault("port-taken", f"DIMSE cannot listen on port {port} of {host}") from None
-        self._log.info("dimse.listening", host=host, port=port, ae_title=self._admission.ae_title)
+        server.start(f"dimse-{port}")
+        self._servers.append(server)
+        self._log.info("dimse.listening", host=host, port=port, ae_title=self._admission.ae_title, tls=tls is not None)
 
     async def answers(self) -> None:
         """Raise unless somebody is there to take a connection; for `/readyz`."""
-        if self._server.socket.fileno() < 0:
+        if any(server.socket is None or server.socket.fileno() < 0 for server in self._servers):
             raise PermanentFault("not-listening", "DIMSE does not listen")
 
     async def serve(self, stopping: asyncio.Event, *, drain_seconds: float) -> None:
         """Serve until `stopping`; then take no more, finish what is in hand, release, and at last abort."""
         await stopping.wait()
-        await asyncio.to_thread(self._server.shutdown)
-        open_now = list(self._inboxes.items())
-        releasing = [asyncio.create_task(self._release(assoc, inbox)) for assoc, inbox in open_now]
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=drain_seconds)
+        await asyncio.gather(*(asyncio.to_thread(server.stop) for server in self._servers))
+        open_now = list(self._peers)
+        releasing = [asyncio.create_task(self._release(assoc)) for assoc in open_now]
+        await self._until_closed(drain_seconds)
         for task in releasing:
             task.cancel()
-        for assoc, inbox in open_now:
-            if not inbox.ending:
-                self._log.warning("association.cut", caller=inbox.peer.calling_ae_title)
-                threading.Thread(target=assoc.abort, daemon=True).start()
-                inbox.close("aborted")
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=2)
+        for assoc, peer in list(self._peers.items()):
+            self._log.warning("association.cut", caller=peer.calling_ae_title)
+            threading.Thread(target=assoc.abort, daemon=True).start()
+        await self._until_closed(2)
 
-    async def _release(self, assoc: Association, inbox: Inbox) -> None:
-        await inbox.between()
-        await asyncio.sleep(0.05)  # the answer leaves first
-        # In a thread of its own: it waits for the peer, and for pynetdicom.
-        threading.Thread(target=assoc.release, daemon=True).start()
+    async def _until_closed(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while self._peers and time.monotonic() < until:  # noqa: ASYNC110  # they end in other threads
+            await asyncio.sleep(_LOOK_SECONDS)
 
-    # In pynetdicom's threads from here on.
+    async def _release(self, assoc: Acceptor) -> None:
+        while assoc.storing:  # noqa: ASYNC110  # in another thread
+            await asyncio.sleep(_LOOK_SECONDS)
+        if desk := self._desks.get(assoc):
+            await desk.between()
+        # In a thread of its own: it waits for the peer, and for pynetdicom. What is no association yet is let go.
+        what = assoc.release if assoc.is_established else assoc.abort
+        threading.Thread(target=what, daemon=True).start()
 
-    def _on_open(self, event: Any) -> None:
-        assoc = event.assoc
-        inbox = Inbox(self._loop, chunk_bytes=CHUNK_BYTES, alive=assoc.is_alive)
-        self._inboxes[assoc] = inbox
-        self._closers[assoc] = upper_layer.fit(
+    # In the threads of associations from here on.
+
+    def _on_open(self, assoc: Acceptor, certificate: str) -> None:
+        peer = Peer("", "", str(assoc.requestor.address), certificate)
+        with self._lock:
+            self._peers[assoc] = peer
+        self._desks[assoc] = Desk(
             assoc,
-            begin=partial(self._begin, assoc, inbox),
-            max_pdu_bytes=self._max_pdu_bytes,
-            timeout_seconds=self._network_seconds,
+            loop=self._loop,
+            peer=lambda: self._peers.get(assoc, peer),
+            answer=self._serve,
+            commit=self._commit,
+            patience=self._patience,
+            wake=assoc.turn,
         )
 
     def _on_requested(self, event: Any) -> None:
-        upper_layer.offer(event.assoc, accept_unknown=self._accept_unknown)
-        request = event.assoc.requestor
-        self._inboxes[event.assoc].peer = Peer(
-            calling_ae_title=str(request.primitive.calling_ae_title).strip(),
-            called_ae_title=str(request.primitive.called_ae_title).strip(),
-            address=str(request.address),
-        )
+        assoc: Acceptor = event.assoc
+        request: Any = assoc.requestor.primitive
+        with self._lock:
+            known = self._peers[assoc]
+            peer = self._peers[assoc] = Peer(
+                calling_ae_title=str(request.calling_ae_title).strip(),
+                called_ae_title=str(request.called_ae_title).strip(),
+                address=known.address,
+                certificate=known.certificate,
+            )
+            reason = self._admission.rejection(peer)
+            if reason is None and len(self._admitted) >= self._max_associations:
+                reason = Rejection.LIMIT
+            if reason is None:
+                self._admitted.add(assoc)
+        if reason is not None:
+            self._reject(assoc, peer, reason)
+            return
+        assoc.session = lambda: self._receive(peer)
+        negotiation.offer(assoc, accept_unknown=self._accept_unknown, services=self._services(peer.calling_ae_title))
 
-    def _on_rejected(self, event: Any) -> None:
-        peer = self._inboxes[event.assoc].peer
-        reason = self._admission.rejection(peer) or Rejection.LIMIT
+    def _reject(self, assoc: Acceptor, peer: Peer, reason: Rejection) -> None:
         self._tally.rejected(reason)
         self._log.warning("association.rejected", caller=peer.calling_ae_title, source=peer.address, reason=reason)
+        asyncio.run_coroutine_threadsafe(self._refused(peer, reason), self._loop)
+        assoc.acse.send_reject(*_REJECTED[reason])
+        assoc.kill()  # once the peer has heard it and gone, or its time is over
 
-    def _on_established(self, event: Any) -> None:
-        inbox = self._inboxes[event.assoc]
-        self._loop.call_soon_threadsafe(self._carry, event.assoc, inbox)
+    def _on_end(self, event: Any) -> None:
+        with self._lock:
+            self._admitted.discard(event.assoc)
 
-    def _carry(self, assoc: Association, inbox: Inbox) -> None:
-        task = asyncio.ensure_future(self._receive(inbox))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        task.add_done_callback(lambda _: self._inboxes.pop(assoc, None))
-
-    def _begin(self, assoc: Association, inbox: Inbox, message: Any) -> Transfer | None:
-        command = message.command_set
-        announced = Announced(
-            sop_class_uid=str(command.get("AffectedSOPClassUID") or ""),
-            sop_instance_uid=str(command.get("AffectedSOPInstanceUID") or ""),
-            transfer_syntax_uid=next(
-                (str(c.transfer_syntax[0]) for c in assoc.accepted_contexts if c.context_id == message.context_id), ""
-            ),
-        )
-        stated = (announced.sop_class_uid, announced.sop_instance_uid, announced.transfer_syntax_uid)
-        if not all(uid and uid.isascii() for uid in stated) or "MessageID" not in command:
-            # pynetdicom would leave such a request without an answer: end the association instead.
-            assoc.dul.event_queue.put(_INVALID_PDU)
-            return None
-        if "Priority" not in command:  # some leave it out; for pynetdicom the request would be none
-            command.Priority = 0
-        # Without the AE title of the sender, which the audit log has: whoever sends an instance, it is the same file.
-        header = file_header(
-            transfer_syntax_uid=announced.transfer_syntax_uid,
-            sop_class_uid=announced.sop_class_uid,
-            sop_instance_uid=announced.sop_instance_uid,
-        )
-        return inbox.begin(announced, header, patience=self._patience)
-
-    def _on_c_store(self, event: Any) -> Any:
-        transfer = upper_layer.transfer_of(event.request)
-        if transfer is None:
-            return upper_layer.status_of(Answer(CANNOT_UNDERSTAND, "the request holds no data set"))
-        if transfer.announced.sop_class_uid != event.context.abstract_syntax:
-            return upper_layer.status_of(Answer(NO_SUCH_SOP_CLASS, "not the SOP class of the presentation context"))
-        return upper_layer.status_of(transfer.wait(self._patience))
-
-    def _on_end(self, event: Any, *, ending: str) -> None:
-        inbox = self._inboxes.get(event.assoc)
-        if inbox is not None:
-            inbox.close(ending)
-
-    def _on_close(self, event: Any) -> None:
-        self._on_end(event, ending="aborted")
-        self._inboxes.pop(event.assoc, None)
-        if close := self._closers.pop(event.assoc, None):
-            close()
-        upper_layer.let_go(event.assoc)
+    def _on_close(self, assoc: Acceptor) -> None:
+        with self._lock:
+            self._admitted.discard(assoc)
+            self._peers.pop(assoc, None)
+        self._desks.pop(assoc, None)

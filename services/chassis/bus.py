@@ -97,6 +97,8 @@ class Subscription:
         failed: called once before a message is given up, to say so; idempotent.
         concurrency: how many messages one process handles at a time.
         tries: how often a `PassingFault` may come before the message is given up; `None`: never given up.
+        slowest_seconds: the longest pause between two tries.
+        most_waiting: how many messages may wait for their next try before no new one is handled.
     """
 
     subject: str
@@ -106,6 +108,8 @@ class Subscription:
     failed: Callable[[Delivery, Fault], Awaitable[None]] | None = None
     concurrency: int = 1
     tries: int | None = _TRIES
+    slowest_seconds: float = 30.0
+    most_waiting: int = 256
 
 
 class Bus:
@@ -183,7 +187,7 @@ class Bus:
             filter_subject=subscription.subject,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=self._ack_wait,
-            max_ack_pending=256,
+            max_ack_pending=subscription.most_waiting,
         )
         pull = None
         while not stopping.is_set():
@@ -247,7 +251,7 @@ class Bus:
     ) -> str:
         tries = subscription.tries if isinstance(error, PassingFault) else _TRIES_UNFORESEEN
         if not isinstance(error, PermanentFault) and (tries is None or delivery.attempt < tries):
-            await message.nak(delay=min(0.5 * 2**delivery.attempt, 30))
+            await message.nak(delay=min(0.5 * 2 ** min(delivery.attempt, 16), subscription.slowest_seconds))
             return "retried"
         fault = error if isinstance(error, Fault) else PermanentFault("internal", f"unexpected {type(error).__name__}")
         try:

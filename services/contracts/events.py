@@ -213,6 +213,7 @@ class CommitmentRequested(Event):
     transaction_uid: str
     references: bytes
     duplicate: bool = False
+    proved_by: str = "ae-title"
 
 
 class Action(StrEnum):

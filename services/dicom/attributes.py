@@ -2,11 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from pydicom.datadict import dictionary_VR, keyword_for_tag, tag_for_keyword
 
 _TAG = re.compile(r"\(?([0-9A-Fa-f]{4}),?([0-9A-Fa-f]{4})\)?")
+_REMEMBERED: Final = 8192
+"""Names and tags whose look-up is remembered: more than PS3.6 has, and bounded, for clients may ask for anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,7 @@ class Attribute:
     vr: str
 
 
+@lru_cache(_REMEMBERED)
 def tag_of(name: str) -> str | None:
     """Gives the tag (`00100010`) of a keyword or of a tag in any usual spelling; None when it is neither.
 
@@ -30,11 +34,13 @@ def tag_of(name: str) -> str | None:
     return None if tag is None else f"{tag:08X}"
 
 
+@lru_cache(_REMEMBERED)
 def keyword_of(tag: str) -> str:
     """Gives the keyword of a tag of eight hex digits, or "" when PS3.6 has none."""
     return keyword_for_tag(int(tag, 16))
 
 
+@lru_cache(_REMEMBERED)
 def vr_of(tag: str) -> str:
     """Gives the VR of a tag of eight hex digits, the first where PS3.6 allows several; `UN` when it is not there."""
     try:

@@ -9,7 +9,10 @@ import base64
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
+
+import orjson
 
 from services.dicom.attributes import tag_of
 from services.dicom.charsets import CharacterSet, character_set
@@ -28,6 +31,11 @@ DicomJson = dict[str, Any]
 _SPECIFIC_CHARACTER_SET: Final = 0x00080005
 _PIXEL_REPRESENTATION: Final = 0x00280103
 _LUT_DESCRIPTOR: Final = 0x00283002
+_SETTLING: Final = frozenset((_SPECIFIC_CHARACTER_SET, _PIXEL_REPRESENTATION, _LUT_DESCRIPTOR))
+_ESCAPE: Final = 0x1B
+_ASCII: Final = CharacterSet()
+_REMEMBERED_BYTES: Final = 128
+"""Most short values are the same in a whole series: those up to this length are read once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +67,24 @@ class Encoder:
     def _dataset(self, elements: list[Element], scope: _Scope) -> DicomJson:
         scope, lut_entries = self._settled(elements, scope)
         found: DicomJson = {}
+        last, ordered = 0, True
         for element in elements:
-            if element.tag & 0xFFFF == 0:
+            tag = element.tag
+            if tag & 0xFFFF == 0:
                 continue  # group lengths say nothing outside a file (PS3.18 F.2.1)
-            name = f"{element.tag:08X}"
+            ordered, last = ordered and tag > last, tag
+            name = _name(tag)
             found[name] = self._element(element, name, scope, lut_entries)
-        if found.get("00080005", {}).get("Value"):
-            found["00080005"]["Value"] = ["ISO_IR 192"]  # what the text is in now (PS3.18 F.2.1)
-        return dict(sorted(found.items()))
+        if "Value" in found.get("00080005", ()):
+            found["00080005"] = found["00080005"] | {"Value": ["ISO_IR 192"]}  # what the text is in now (PS3.18 F.2.1)
+        return found if ordered else dict(sorted(found.items()))
 
     def _settled(self, elements: list[Element], scope: _Scope) -> tuple[_Scope, int]:
         """Reads the elements on which the reading of others depends."""
         lut_entries = 0
         for element in elements:
+            if element.tag not in _SETTLING:
+                continue
             if element.tag == _SPECIFIC_CHARACTER_SET and element.length:
                 terms = self._bytes(element).decode("latin_1").strip(" \0").split("\\")
                 scope = replace(scope, charset=character_set(terms))
@@ -94,8 +107,11 @@ class Encoder:
         vr = element.vr if len(element.vr) == 2 else _settled_vr(element, signed=scope.signed, lut_entries=lut_entries)
         if vr in BINARY:
             return self._binary(element, vr, f"{scope.path}{name}")
-        values = json_values(vr, self._bytes(element), little=element.little, charset=scope.charset)
-        return {"vr": vr, "Value": values} if values else {"vr": vr}
+        raw = bytes(self._data[element.offset : element.offset + element.length])
+        if len(raw) <= _REMEMBERED_BYTES and raw.isascii() and _ESCAPE not in raw:
+            # No character set can change it.
+            return _remembered(vr, raw, element.little)
+        return _read(vr, raw, element.little, scope.charset)
 
     def _binary(self, element: Element, vr: str, path: str) -> dict[str, Any]:
         encapsulated = element.fragments is not None
@@ -108,6 +124,21 @@ class Encoder:
         if not element.little and vr in WORD_BYTES:
             raw = swapped(raw, WORD_BYTES[vr])
         return {"vr": vr, "InlineBinary": base64.b64encode(raw).decode()}
+
+
+@lru_cache(maxsize=16384)
+def _name(tag: int) -> str:
+    return f"{tag:08X}"
+
+
+@lru_cache(maxsize=8192)
+def _remembered(vr: str, raw: bytes, little: bool) -> dict[str, Any]:
+    return _read(vr, raw, little, _ASCII)
+
+
+def _read(vr: str, raw: bytes, little: bool, charset: CharacterSet) -> dict[str, Any]:
+    values = json_values(vr, raw, little=little, charset=charset)
+    return {"vr": vr, "Value": values} if values else {"vr": vr}
 
 
 def _settled_vr(element: Element, *, signed: bool, lut_entries: int) -> str:
@@ -125,17 +156,25 @@ def _settled_vr(element: Element, *, signed: bool, lut_entries: int) -> str:
 
 
 def dumps(value: Any) -> bytes:
-    """Writes DICOM JSON as compact UTF-8."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    """Writes DICOM JSON as compact UTF-8; a NaN becomes null.
+
+    Raises:
+        ValueError: it is no text (half of a surrogate pair).
+    """
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        # Integers of more than 64 bits, say: an IS may hold one.
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def loads(data: bytes | str) -> Any:
-    """Reads JSON.
+    """Reads JSON in UTF-8.
 
     Raises:
         ValueError: it is not JSON.
     """
-    return json.loads(data)
+    return orjson.loads(data)
 
 
 def texts(attributes: Mapping[str, Any], name: str) -> tuple[str, ...]:

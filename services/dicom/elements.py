@@ -29,6 +29,7 @@ _VRS: Final = {
         *(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()),
     )
 }
+_SHORT_FORM: Final = {raw: vr for raw, vr in _VRS.items() if raw not in _LONG_FORM}
 
 
 class Fault(StrEnum):
@@ -107,6 +108,7 @@ class Walker:
         """What was read in spite of the standard: `vr-encoding`, `stray-delimiter`."""
         self._little = not big_endian
         order = ">" if big_endian else "<"
+        self._common = Struct(f"{order}HH2sH").unpack_from
         self._long = Struct(f"{order}HHL").unpack_from
         self._short = Struct(f"{order}H").unpack_from
         self._word = Struct(f"{order}L").unpack_from
@@ -139,11 +141,23 @@ class Walker:
             raise Broken(Fault.TOO_LARGE)
         found: list[Element] = []
         creators: dict[int, str] = {}
+        data, little, common = self._data, self._little, self._common
         while position < end:
             if end - position < 8:
-                if any(self._data[position:end]):
+                if any(data[position:end]):
                     raise Broken(Fault.TRUNCATED)
                 break  # a few zero bytes after the last element
+            if explicit:
+                # Nearly all elements are as simple as this, so they are read here without a call.
+                group, number, raw, length = common(data, position)
+                vr = _SHORT_FORM.get(raw)
+                if vr is not None and (group & 1 == 0 or number > 0xFF) and group != 0xFFFE:
+                    stop = position + 8 + length
+                    if stop > end:
+                        raise Broken(Fault.TRUNCATED)
+                    found.append(Element(group << 16 | number, vr, position, position + 8, length, None, None, little))
+                    position = stop
+                    continue
             element, position = self._element(position, end, explicit, creators, depth)
             if element is None:
                 if delimited:

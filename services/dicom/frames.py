@@ -27,7 +27,7 @@ class FrameSpan:
         pieces: (offset in the range, length) of each fragment; one for nearly all frames.
         first_bit: of a bit-packed frame, its first bit in the range; otherwise 0.
         bits: of a bit-packed frame that needs shifting or masking, how many; otherwise 0.
-        word: bytes a word of native pixels: what to swap when the file is big endian.
+        word: bytes a word of native pixels: what to swap when the file is big endian; 1 in a file that is not.
     """
 
     offset: int
@@ -44,7 +44,7 @@ class FrameSpan:
         if self.bits:
             whole = int.from_bytes(data, "little") >> self.first_bit & (1 << self.bits) - 1
             return whole.to_bytes((self.bits + 7) // 8, "little")
-        if len(self.pieces) == 1:
+        if self.pieces == ((0, len(data)),):
             return data
         return b"".join(data[at : at + length] for at, length in self.pieces)
 
@@ -76,11 +76,13 @@ class NativeFrames:
         first, beyond = (number - 1) * self.frame_bits, number * self.frame_bits
         start, stop = first // 8, (beyond + 7) // 8
         packed = self.frame_bits % 8 != 0
+        # Words are turned as they lie in the file: the range is of whole ones, also where a frame ends in one of them.
+        before = start % self.word
         return FrameSpan(
-            offset=self.offset + start,
-            length=stop - start,
-            pieces=((0, stop - start),),
-            first_bit=first % 8 if packed else 0,
+            offset=self.offset + start - before,
+            length=before + stop - start + -stop % self.word,
+            pieces=((before, stop - start),),
+            first_bit=8 * before + first % 8 if packed else 0,
             bits=self.frame_bits if packed else 0,
             word=self.word,
         )

@@ -149,8 +149,10 @@ class MultipartParser:
         self._dash = b"--" + boundary.encode("latin_1")
         self._delimiter = b"\r\n" + self._dash
         self._max_header_bytes = max_header_bytes
-        self._buffer = bytearray(b"\r\n")  # as if a line ended before the first boundary
-        self._searched = 0
+        self._buffer = b"\r\n"  # as if a line ended before the first boundary
+        self._at = 0  # what lies before it has been read
+        self._skip = 0  # so many bytes from there are no delimiter, though they look like one
+        self._mark = 0  # length of the delimiter whose line is being read
         self._state = _State.PREAMBLE
         self._came_from = _State.PREAMBLE
         self._parts = 0
@@ -161,10 +163,11 @@ class MultipartParser:
         Raises:
             MultipartError: the headers of a part are too large or cannot be read.
         """
-        self._buffer += chunk
+        self._buffer = self._buffer + chunk if self._buffer else chunk
         events: list[Event] = []
         while self._step(events):
             pass
+        self._buffer, self._at = self._buffer[self._at :], 0
         return events
 
     def close(self) -> list[Event]:
@@ -174,7 +177,7 @@ class MultipartParser:
             MultipartError: in the middle of a part, or without any.
         """
         if self._state is not _State.DONE:
-            untouched = self._state is _State.PREAMBLE and not bytes(self._buffer).strip()
+            untouched = self._state is _State.PREAMBLE and not self._buffer.strip()
             raise MultipartError(MultipartReason.NO_PARTS if untouched else MultipartReason.UNFINISHED)
         if self._parts == 0:
             raise MultipartError(MultipartReason.NO_PARTS)
@@ -192,29 +195,26 @@ class MultipartParser:
             case _State.BODY_START:
                 return self._body_start()
             case _State.DONE:
-                self._buffer.clear()  # an epilogue says nothing (RFC 2046 5.1.1)
+                self._at = len(self._buffer)  # an epilogue says nothing (RFC 2046 5.1.1)
                 return False
 
     def _until_delimiter(self, events: list[Event]) -> bool:
-        found = self._buffer.find(self._delimiter, self._searched)
-        keep = len(self._delimiter) - 1
-        end = found if found >= 0 else max(0, len(self._buffer) - keep)
-        # A delimiter that turned out to be data stays in front of `_searched`; it goes out with what follows.
-        if end > 0:
-            if self._state is _State.BODY:
-                events.append(PartData(bytes(self._buffer[:end])))
-            del self._buffer[:end]
-        self._searched = 0
+        found = self._buffer.find(self._delimiter, self._at + self._skip)
+        end = found if found >= 0 else max(self._at, len(self._buffer) - len(self._delimiter) + 1)
+        # A delimiter that turned out to be data goes out with what follows.
+        if end > self._at and self._state is _State.BODY:
+            events.append(PartData(self._buffer[self._at : end]))
+        self._at, self._skip = end, 0
         if found < 0:
             return False
-        self._came_from = self._state
+        self._came_from, self._mark = self._state, len(self._delimiter)
         self._state = _State.BOUNDARY_LINE
         return True
 
     def _boundary_line(self, events: list[Event]) -> bool:
         """Looks at what follows a delimiter: `--` closes the body, an empty rest of the line begins a part."""
-        start = len(self._delimiter)
-        rest = bytes(self._buffer[start : start + self._max_header_bytes])
+        start = self._at + self._mark
+        rest = self._buffer[start : start + self._max_header_bytes]
         if rest.startswith(b"--"):
             self._end_part(events)
             self._state = _State.DONE
@@ -222,14 +222,14 @@ class MultipartParser:
         line = rest.lstrip(_PADDING)
         if line.startswith(b"\r\n"):
             self._end_part(events)
-            del self._buffer[: start + len(rest) - len(line) + 2]
+            self._at = start + len(rest) - len(line) + 2
             self._state = _State.HEADERS
             return True
         if rest in (b"", b"-") or (line in (b"", b"\r") and len(rest) < self._max_header_bytes):
             return False
         # A longer line that only begins like the boundary: content.
         self._state = self._came_from
-        self._searched = start
+        self._skip = self._mark
         return True
 
     def _end_part(self, events: list[Event]) -> None:
@@ -237,17 +237,17 @@ class MultipartParser:
             events.append(PartEnd())
 
     def _headers(self, events: list[Event]) -> bool:
-        if self._buffer.startswith(b"\r\n"):
-            end, after = 0, 2
+        if self._buffer.startswith(b"\r\n", self._at):
+            end, after = self._at, self._at + 2
         else:
-            end = self._buffer.find(b"\r\n\r\n", 0, self._max_header_bytes)
+            end = self._buffer.find(b"\r\n\r\n", self._at, self._at + self._max_header_bytes)
             after = end + 4
         if end < 0:
-            if len(self._buffer) >= self._max_header_bytes:
+            if len(self._buffer) - self._at >= self._max_header_bytes:
                 raise MultipartError(MultipartReason.HEADERS_TOO_LARGE)
             return False
-        headers = _parse_headers(bytes(self._buffer[:end]))
-        del self._buffer[:after]
+        headers = _parse_headers(self._buffer[self._at : end])
+        self._at = after
         self._parts += 1
         events.append(PartBegin(headers))
         self._state = _State.BODY_START
@@ -255,12 +255,13 @@ class MultipartParser:
 
     def _body_start(self) -> bool:
         """An empty part may lend its blank line to the delimiter."""
-        head = bytes(self._buffer[: len(self._dash)])
+        head = self._buffer[self._at : self._at + len(self._dash)]
         if len(head) < len(self._dash) and self._dash.startswith(head):
             return False
-        if head == self._dash:
-            self._buffer[:0] = b"\r\n"
         self._state = _State.BODY
+        if head == self._dash:
+            self._came_from, self._mark = _State.BODY, len(self._dash)
+            self._state = _State.BOUNDARY_LINE
         return True
 
 

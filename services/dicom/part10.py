@@ -21,9 +21,11 @@ __all__ = [
     "ParsedInstance",
     "Reason",
     "check_expected",
+    "data_set_start",
     "dataset",
     "file_header",
     "inflated",
+    "is_short",
     "parse_instance",
 ]
 
@@ -34,6 +36,8 @@ _PREAMBLE: Final = 128
 _META_START: Final = _PREAMBLE + 4
 _MAX_INFLATED: Final = 2 * 1024**3
 _DICOMDIR: Final = "1.2.840.10008.1.3.10"
+_SHORT_BYTES: Final = 64 * 1024
+_PIXEL_TAGS: Final = b"\xe0\x7f\x10\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,20 @@ def claimed(data: bytes | memoryview) -> tuple[str, str]:
         return "", ""
     found = meta.get(0x0002, ""), meta.get(0x0003, "")
     return found if all(uids.is_legal(uid) for uid in found) else ("", "")
+
+
+def is_short(data: bytes) -> bool:
+    """Tells whether little stands before the pixels, so that a reading takes less than some milliseconds."""
+    return len(data) <= _SHORT_BYTES or data.find(_PIXEL_TAGS, 0, _SHORT_BYTES) >= 0
+
+
+def data_set_start(data: bytes | memoryview) -> int:
+    """Finds where the data set begins in a file, or in the beginning of one: behind its file meta information.
+
+    Raises:
+        InstanceError: it is no PS3.10 file.
+    """
+    return _file_meta(memoryview(data))[1]
 
 
 def file_header(

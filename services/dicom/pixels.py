@@ -67,7 +67,7 @@ def index_pixels(
     if pixels.fragments is not None:
         table = next((element for element in elements if element.tag == EXTENDED_OFFSET_TABLE), None)
         return _encapsulated(data, pixels.fragments, table, image.frames)
-    return _native(pixels, image)
+    return _native(pixels, image, big_endian=syntax.big_endian)
 
 
 def _described(attributes: Mapping[str, Any], fixed_bits: int) -> _Image:
@@ -86,13 +86,13 @@ def _described(attributes: Mapping[str, Any], fixed_bits: int) -> _Image:
     )
 
 
-def _native(pixels: Element, image: _Image) -> tuple[FrameIndex | None, PixelFault | None]:
+def _native(pixels: Element, image: _Image, *, big_endian: bool) -> tuple[FrameIndex | None, PixelFault | None]:
     frame_bits = image.frame_bits
     if frame_bits == 0:
         return None, PixelFault.NOT_DESCRIBED
     if pixels.length * 8 < frame_bits * image.frames:
         return None, PixelFault.SHORT
-    word = {"OB": 1, "OF": 4, "OD": 8}.get(pixels.vr, max(2, image.bits // 8))
+    word = {"OB": 1, "OF": 4, "OD": 8}.get(pixels.vr, max(2, image.bits // 8)) if big_endian else 1
     return NativeFrames(pixels.offset, frame_bits, image.frames, word), None
 
 

@@ -20,6 +20,9 @@ class Reason(StrEnum):
     SOP_INSTANCE_MISMATCH = "sop-instance-mismatch"
     STUDY_MISMATCH = "study-mismatch"
     PIXEL_DATA_SHORT = "pixel-data-short"
+    METADATA_UNREADABLE = "metadata-unreadable"
+    BULK_DATA_MISSING = "bulk-data-missing"
+    BULK_DATA_UNNAMED = "bulk-data-unnamed"
 
     @property
     def failure_reason(self) -> int:
@@ -47,6 +50,9 @@ _TOLD: Final[dict[Reason, tuple[int, str]]] = {
     Reason.SOP_INSTANCE_MISMATCH: (0xA900, "The SOP Instance UID is not the one that was announced."),
     Reason.STUDY_MISMATCH: (0xA900, "The instance belongs to another study than the request."),
     Reason.PIXEL_DATA_SHORT: (0xC000, "Pixel Data is shorter than its description demands."),
+    Reason.METADATA_UNREADABLE: (0xC000, "The metadata is no data set in DICOM JSON or Native XML."),
+    Reason.BULK_DATA_MISSING: (0xC000, "Bulk data that the metadata names has not come."),
+    Reason.BULK_DATA_UNNAMED: (0xC000, "A part that no metadata of the request names."),
 }
 
 

@@ -106,7 +106,8 @@ def _integer(text: str) -> Json:
     except ValueError:
         decimal = _decimal(text)
         return decimal if isinstance(decimal, int) else text
-    return value if "_" not in text else text
+    # An IS has 32 bits (PS3.5 6.2); what has more than 64 no reader of JSON would leave whole.
+    return value if "_" not in text and -(2**63) <= value < 2**63 else text
 
 
 def _decimals(raw: bytes, _: CharacterSet) -> list[Json]:

@@ -10,28 +10,31 @@ from starlette.requests import ClientDisconnect
 from services.chassis import http
 from services.dicom import stow, uids
 from services.dicom.accept import parse_accept
-from services.dicom.multipart import (
-    MultipartError,
-    MultipartParser,
-    MultipartReason,
-    PartBegin,
-    PartData,
-    PartEnd,
-    multipart_boundary,
-    parse_content_type,
-)
+from services.dicom.multipart import MultipartError
 from services.dicom.reasons import Reason
-from services.ingest.errors import EmptyRequest, IllegalStudy, NotMultipart, UnsupportedMedia
-from services.ingest.intake import Arrival, Front, Intake
+from services.ingest import codings
+from services.ingest.codings import BrokenCoding
+from services.ingest.errors import IllegalStudy, NotMultipart
+from services.ingest.intake import Front
 from services.ingest.model import Announced, Outcome, Verdict
+from services.ingest.receiving import payload_of, receive
 
 _JSON = "application/dicom+json"
 _XML = "application/dicom+xml"
-_DICOM = "application/dicom"
+_ALLOW = {"Allow": "POST, OPTIONS"}
 
 
-def router(front: Front, *, public_url: str = "", root: str = "/dicom-web") -> APIRouter:
-    """The routes of STOW-RS under `root`; `public_url` is for links, see `http.origin`."""
+def router(
+    front: Front, *, public_url: str = "", root: str = "/dicom-web", max_metadata_bytes: int = 16 * 1024**2
+) -> APIRouter:
+    """The routes of STOW-RS under `root`.
+
+    Args:
+        front: where deliveries go.
+        public_url: for links, see `http.origin`.
+        root: of all paths.
+        max_metadata_bytes: of metadata in one request that comes apart from its bulk data.
+    """
     routes = APIRouter()
 
     @routes.post(f"{root}/studies")
@@ -44,16 +47,33 @@ def router(front: Front, *, public_url: str = "", root: str = "/dicom-web") -> A
             raise IllegalStudy
         return await _store(request, study_instance_uid)
 
+    @routes.options(f"{root}/studies")
+    @routes.options(f"{root}/studies/{{study_instance_uid}}")
+    async def options() -> Response:
+        return Response(status_code=204, headers=_ALLOW)
+
     async def _store(request: Request, study_instance_uid: str) -> Response:
-        boundary = _boundary(request.headers.get("content-type", ""))
+        payload = payload_of(request.headers.get("content-type", ""))
+        body: AsyncIterator[bytes] = request.stream()
+        coded = codings.understood(request.headers.get("content-encoding", ""))
+        if coded is None:
+            told = {"Accept-Encoding": ", ".join(codings.CODINGS)}
+            return http.problem(415, "unsupported-coding", "the Content-Encoding is not understood here", told)
+        if coded:
+            body = codings.decoded(body)
         verdicts: list[Verdict] = []
         broken = False
         async with front.delivery(http.caller(request)) as intake:
             try:
-                await _read(request.stream(), boundary, intake, Announced(study_instance_uid=study_instance_uid))
-            except MultipartError as error:
-                if error.reason is MultipartReason.NO_PARTS:
-                    raise EmptyRequest from None
+                await receive(
+                    body,
+                    payload,
+                    intake,
+                    Announced(study_instance_uid=study_instance_uid),
+                    base=f"{http.origin(request, public_url)}{request.url.path}",
+                    max_metadata_bytes=max_metadata_bytes,
+                )
+            except (MultipartError, BrokenCoding):
                 broken = True
             except ClientDisconnect:
                 return Response(status_code=400)  # nobody hears it; what came in whole is stored
@@ -66,49 +86,6 @@ def router(front: Front, *, public_url: str = "", root: str = "/dicom-web") -> A
         return _answer(request, f"{http.origin(request, public_url)}{root}", verdicts)
 
     return routes
-
-
-def _boundary(content_type: str) -> str:
-    try:
-        return multipart_boundary(content_type, _DICOM)
-    except MultipartError as error:
-        match error.reason:
-            case MultipartReason.NO_BOUNDARY:
-                raise NotMultipart from None
-            case _:
-                raise UnsupportedMedia from None
-
-
-async def _read(body: AsyncIterator[bytes], boundary: str, intake: Intake, announced: Announced) -> None:
-    parser = MultipartParser(boundary)
-    arrival: Arrival | None = None
-    try:
-        async for chunk in body:
-            for event in parser.feed(chunk):
-                match event:
-                    case PartBegin(headers):
-                        arrival = intake.begin(announced)
-                        if not _is_dicom(headers.get("content-type", _DICOM)):
-                            arrival.verdict = Verdict.refused(Reason.NOT_DICOM, announced)
-                    case PartData(data):
-                        assert arrival is not None  # noqa: S101  # the parser's own order
-                        await arrival.write(data)
-                    case PartEnd():
-                        assert arrival is not None  # noqa: S101  # the parser's own order
-                        whole, arrival = arrival, None
-                        await intake.offer(whole)
-        parser.close()
-    finally:
-        if arrival is not None:
-            await arrival.draft.discard()
-
-
-def _is_dicom(content_type: str) -> bool:
-    """Some senders label a part as plain bytes; its content is checked in any case."""
-    try:
-        return parse_content_type(content_type).media_type in (_DICOM, "application/octet-stream")
-    except MultipartError:
-        return False
 
 
 def _answer(request: Request, root: str, verdicts: list[Verdict]) -> Response:

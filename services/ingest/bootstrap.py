@@ -68,7 +68,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         )
     )
     return Runtime(
-        routers=[api.router(front, public_url=settings.public_url)],
+        routers=[api.router(front, public_url=settings.public_url, max_metadata_bytes=settings.max_metadata_bytes)],
         background=[
             outbox.relay,
             deliveries.beat,

@@ -46,7 +46,9 @@ class UnsupportedMedia(PermanentFault):
     """Another media type (PS3.18 10.5.2)."""
 
     def __init__(self) -> None:
-        super().__init__("unsupported-media-type", 'send multipart/related; type="application/dicom"')
+        super().__init__(
+            "unsupported-media-type", "send application/dicom, application/dicom+json or application/dicom+xml"
+        )
 
 
 def http_status(fault: Fault) -> int:

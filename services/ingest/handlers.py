@@ -14,7 +14,14 @@ from services.chassis.log import Log
 from services.chassis.principal import Principal
 from services.contracts import telemetry as names
 from services.contracts.events import Outcome as AuditOutcome
-from services.dicom.part10 import InstanceError, ParsedInstance, check_expected, claimed, parse_instance
+from services.dicom.part10 import (
+    InstanceError,
+    ParsedInstance,
+    check_expected,
+    claimed,
+    is_short,
+    parse_instance,
+)
 from services.ingest.intake import Arrival
 from services.ingest.model import Announced, Offer, Outcome, Verdict, store_record
 from services.ingest.ports import Book, Ledger, Objects, Tally
@@ -63,9 +70,15 @@ async def _stored(
 ) -> Verdict:
     draft, verdict = arrival.draft, arrival.verdict
     if verdict is None:
+        if draft.large:
+            await asyncio.to_thread(draft.seal)
+        else:
+            draft.seal()
         # A thread would have to share the interpreter with us: it pays only where there is much to read.
-        examined = asyncio.to_thread(_examine, draft, arrival.announced) if draft.large else None
-        parsed, verdict = await examined if examined else _examine(draft, arrival.announced)
+        if isinstance(draft.content, bytes) and is_short(draft.content):
+            parsed, verdict = _examine(draft, arrival.announced)
+        else:
+            parsed, verdict = await asyncio.to_thread(_examine, draft, arrival.announced)
         if parsed is not None and verdict is None:
             entry = Entry.of(parsed, digest=await objects.keep(draft), size=draft.size)
             written = await ledger.record(Offer(entry, delivery, principal, telemetry.trace_id()))
@@ -85,10 +98,9 @@ async def _stored(
 
 
 def _examine(draft: Draft, announced: Announced) -> tuple[ParsedInstance | None, Verdict | None]:
-    """Read the draft to its end."""
+    """Read a sealed draft to its end."""
     parsed = None
     try:
-        draft.seal()
         parsed = parse_instance(memoryview(draft.content))
         check_expected(
             parsed,

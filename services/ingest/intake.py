@@ -72,6 +72,10 @@ class Intake:
         """A place for the next instance."""
         return Arrival(self._objects.draft(), announced, max_bytes=self._max_bytes)
 
+    def spool(self) -> Draft:
+        """A place for bytes of which instances will be made."""
+        return self._objects.draft(hashed=False)
+
     async def offer(self, arrival: Arrival) -> None:
         """Begin to store an instance that has come in whole."""
         await self._free.acquire()

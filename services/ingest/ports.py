@@ -15,8 +15,8 @@ from services.store.model import Written
 class Objects(Protocol):
     """Where the bytes go; `services.store.objects.ObjectStore` satisfies it."""
 
-    def draft(self) -> Draft:
-        """A place for bytes that come in."""
+    def draft(self, *, hashed: bool = True) -> Draft:
+        """A place for bytes that come in; without `hashed`, for bytes that are never kept."""
 
     async def keep(self, draft: Draft) -> str:
         """Make a sealed draft durable; gives its digest. Raises `ObjectsUnavailable`."""

@@ -22,8 +22,10 @@ class Settings(LinkSettings, RpcSettings, BusSettings, DatabaseSettings, Service
     grpc_port: int = 9102
     objects_url: str
     """Where objects lie: `file:///absolute/path`."""
-    max_instance_bytes: int = Field(4 * 1024**3, gt=0)
+    max_instance_bytes: int = Field(16 * 1024**3, gt=0)
     """An instance that is larger is refused."""
+    max_metadata_bytes: int = Field(16 * 1024**2, gt=0)
+    """Of one request that brings metadata and bulk data apart: metadata is held in memory."""
     instances_in_flight: int = Field(16, ge=1, le=64)
     """How many instances of one delivery are checked and stored at a time."""
     settle_seconds: float = Field(2.0, ge=0)

@@ -111,11 +111,14 @@ PARTS: tuple[Part, ...] = (
     _service(
         "bridge",
         8101,
-        needs=("ingest",),
+        needs=("nats", "ingest", "archive"),
         more_ports=(Port("dimse", 11112),),
         DIMSE_HOST="{listen}",
         DIMSE_PORT="{port[dimse]}",
         INGEST_ADDRESS="{address[ingest_grpc]}",
+        ARCHIVE_ADDRESS="{address[archive_grpc]}",
+        NATS_URL=_HOSPITAL_BUS,
+        PEERS_FILE="{data}/peers",
     ),
     _service(
         "ingest",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import mmap
+import os
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from services.store.errors import ObjectsUnavailable
 
 MEMORY_BYTES = 4 * 1024 * 1024
 """A draft up to this size stays in memory: a CT or MR slice is written once, and never read back."""
+_PIECE_BYTES = 1024 * 1024
 
 
 class Draft:
@@ -28,9 +30,14 @@ class Draft:
         file: where they lie, if not in memory.
     """
 
-    def __init__(self, folder: Path | None, *, memory_bytes: int = MEMORY_BYTES) -> None:
-        """An empty draft; `folder` gets the ones larger than `memory_bytes`. Without a folder, none leaves memory."""
+    def __init__(self, folder: Path | None, *, memory_bytes: int = MEMORY_BYTES, hashed: bool = True) -> None:
+        """An empty draft; `folder` gets the ones larger than `memory_bytes`. Without a folder, none leaves memory.
+
+        Without `hashed` it has no digest: for bytes that are never kept.
+        """
         self.size = 0
+        self._hashed = hashed
+        self._pending = 0
         self.file: Path | None = None
         self._folder = folder
         self._memory_bytes = memory_bytes
@@ -54,9 +61,11 @@ class Draft:
             ObjectsUnavailable: the disk did not take them.
         """
         self.size += len(data)
+        self._pending += len(data)
         self._parts.append(data)
-        if self._folder is not None and (self._open is not None or self.size > self._memory_bytes):
-            await asyncio.to_thread(self._spill)
+        if self._folder is None or self._pending <= (_PIECE_BYTES if self.large else self._memory_bytes):
+            return
+        await asyncio.to_thread(self._spill)
 
     @property
     def large(self) -> bool:
@@ -92,6 +101,22 @@ class Draft:
         """All bytes of a sealed draft, until it is discarded."""
         return self._content
 
+    async def read(self, offset: int, length: int) -> bytes:
+        """Some bytes of a sealed draft. Of a large one, they are not looked for in mapped memory, which would fill up.
+
+        Raises:
+            ObjectsUnavailable: they could not be read.
+        """
+        if self._open is None:
+            return bytes(self._content[offset : offset + length])
+        try:
+            data = await asyncio.to_thread(os.pread, self._open.fileno(), length, offset)
+        except OSError as error:
+            raise ObjectsUnavailable(type(error).__name__) from error
+        if len(data) != length:
+            raise ObjectsUnavailable("cut short")
+        return data
+
     async def discard(self) -> None:
         """Let go of memory and file. Of a draft that was kept, nothing is left to remove."""
         self._parts = []
@@ -110,13 +135,14 @@ class Draft:
                 self.file = self._folder / uuid4().hex
                 self._open = self.file.open("xb+", buffering=0)
             for part in self._parts:
-                self._hash.update(part)
+                if self._hashed:
+                    self._hash.update(part)
                 view = memoryview(part)
                 while view:
                     view = view[self._open.write(view) :]
         except OSError as error:
             raise ObjectsUnavailable(type(error).__name__) from error
-        self._parts = []
+        self._parts, self._pending = [], 0
 
     def _remove(self) -> None:
         if self._open is not None:

@@ -22,6 +22,7 @@ from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
 
+from services.store import disk
 from services.store.drafts import Draft
 from services.store.errors import ObjectMissing, ObjectsAddress, ObjectsUnavailable
 from services.store.objects import CHUNK_BYTES, ObjectStore
@@ -59,9 +60,9 @@ class FileObjects:
         self._keepers: set[asyncio.Task[None]] = set()
         self._disk = ThreadPoolExecutor(_FORCED_AT_ONCE, "disk")
 
-    def draft(self) -> Draft:
+    def draft(self, *, hashed: bool = True) -> Draft:
         """A place for bytes that come in, on the same file system as the objects."""
-        return Draft(self._root / _INCOMING)
+        return Draft(self._root / _INCOMING, hashed=hashed)
 
     async def keep(self, draft: Draft) -> str:
         """Make a sealed draft durable: see `ObjectStore.keep`."""
@@ -131,61 +132,59 @@ class FileObjects:
                     waiting.kept.set_exception(fault)
 
     def _keep_lot(self, drafts: Sequence[Draft]) -> list[OSError | None]:
-        """Make drafts durable; what went wrong with each. All are written, then all are forced, then all are placed."""
-        lot = [_Placing(draft, self.path(draft.digest)) for draft in drafts]
+        """Make drafts durable; what went wrong with each. All bytes are forced, then all are named, then all names."""
+        lot = [_Placing(draft) for draft in drafts]
+        self._together(self._prepare, lot)
+        self._make_folders([placing for placing in lot if placing.source is not None])
+        in_folder: dict[Path, list[_Placing]] = defaultdict(list)
         for placing in lot:
-            with placing:
-                # Also where it is there already: whoever put it there may not have come so far yet.
-                if not placing.target.exists():
-                    placing.source = placing.draft.file or self._written(placing.draft.content)
-        new = [placing for placing in lot if placing.source is not None]
-        self._together(_Placing.force, new)
-        self._make_folders(new)
-        for placing in new:
+            target = self.path(placing.draft.digest)
             with placing:
                 if placing.source is not None:
-                    placing.source.rename(placing.target)
-        in_folder: dict[str, list[_Placing]] = defaultdict(list)
-        for placing in lot:
+                    placing.source.rename(target)
             if placing.fault is None:
-                in_folder[str(placing.target.parent)].append(placing)
+                # Also where it was there already: whoever put it there may not have come so far yet.
+                in_folder[target.parent].append(placing)
         self._together(_force_folder, list(in_folder.items()))
         return [placing.fault for placing in lot]
 
-    def _together(self, force: Callable[[T], None], all_of: Sequence[T]) -> None:
+    def _together(self, work: Callable[[T], None], all_of: Sequence[T]) -> None:
         if len(all_of) == 1:
-            force(all_of[0])
+            work(all_of[0])
         else:
-            list(self._disk.map(force, all_of))
+            list(self._disk.map(work, all_of))
+
+    def _prepare(self, placing: _Placing) -> None:
+        """Bring the bytes of a draft to the disk, unless they are there."""
+        draft = placing.draft
+        with placing:
+            if self.path(draft.digest).exists():
+                return
+            if draft.file is not None:
+                disk.force_file(draft.file)
+                placing.source = draft.file
+            else:
+                placing.source = self._written(draft.content)
 
     def _written(self, content: bytes | mmap.mmap) -> Path:
         partial = self._root / _INCOMING / uuid4().hex
         try:
-            opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+            disk.write_file(partial, content)
         except FileNotFoundError:
             partial.parent.mkdir(parents=True, exist_ok=True)
-            opened = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
-        try:
-            view = memoryview(content)
-            while view:
-                view = view[os.write(opened, view) :]
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
-        finally:
-            os.close(opened)
+            disk.write_file(partial, content)
         return partial
 
     def _make_folders(self, new: Sequence[_Placing]) -> None:
         """Make the folders that are not there yet; the disk is asked once for all of them."""
-        homeless = [placing for placing in new if not placing.target.parent.is_dir()]
+        homeless = [placing for placing in new if not self.path(placing.draft.digest).parent.is_dir()]
         if not homeless:
             return
         for placing in homeless:
             with placing:
-                placing.target.parent.mkdir(parents=True, exist_ok=True)
+                self.path(placing.draft.digest).parent.mkdir(parents=True, exist_ok=True)
         try:
-            _sync_folder(self._root)
+            disk.force_folder(self._root)
         except OSError as error:
             for placing in homeless:
                 placing.fail(error)
@@ -240,8 +239,8 @@ class _Placing:
         fault: what went wrong.
     """
 
-    def __init__(self, draft: Draft, target: Path) -> None:
-        self.draft, self.target = draft, target
+    def __init__(self, draft: Draft) -> None:
+        self.draft = draft
         self.source: Path | None = None
         self.fault: OSError | None = None
 
@@ -261,21 +260,11 @@ class _Placing:
             self.source.unlink(missing_ok=True)
         self.source = None
 
-    def force(self) -> None:
-        """Force the bytes of the source to the disk."""
-        with self:
-            assert self.source is not None  # noqa: S101  # those without one are left out
-            opened = os.open(self.source, os.O_RDONLY)
-            try:
-                os.fsync(opened)
-            finally:
-                os.close(opened)
 
-
-def _force_folder(held: tuple[str, list[_Placing]]) -> None:
+def _force_folder(held: tuple[Path, list[_Placing]]) -> None:
     folder, placed = held
     try:
-        _sync_folder(Path(folder))
+        disk.force_folder(folder)
     except OSError as error:
         for placing in placed:
             placing.fault = error
@@ -286,11 +275,3 @@ def _pread(opened: int, length: int, offset: int) -> bytes:
         return os.pread(opened, length, offset)
     except OSError as error:
         raise ObjectsUnavailable(type(error).__name__) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

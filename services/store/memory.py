@@ -21,9 +21,9 @@ class MemoryObjects:
         self.objects: dict[str, bytes] = {}
         self.full = False
 
-    def draft(self) -> Draft:
+    def draft(self, *, hashed: bool = True) -> Draft:
         """A draft that stays in memory."""
-        return Draft(None)
+        return Draft(None, hashed=hashed)
 
     async def keep(self, draft: Draft) -> str:
         """See `ObjectStore.keep`."""

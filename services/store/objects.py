@@ -14,8 +14,8 @@ CHUNK_BYTES = 256 * 1024
 class ObjectStore(Protocol):
     """What every adapter (`file_objects`, `memory`, later S3) does, and `tests/contract/test_objects.py` asks of it."""
 
-    def draft(self) -> Draft:
-        """A place for bytes that come in."""
+    def draft(self, *, hashed: bool = True) -> Draft:
+        """A place for bytes that come in; without `hashed`, for bytes that are never kept."""
 
     async def keep(self, draft: Draft) -> str:
         """Make a sealed draft durable and give its digest: once this returns, no crash loses it. Idempotent.

@@ -7,9 +7,11 @@ on, one look at a row of `series` by its key says whether anything has changed s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from services.chassis.database import AWAY
 from services.store.errors import IndexUnavailable
@@ -58,6 +60,7 @@ class Places:
     def __init__(self, pool: asyncpg.Pool) -> None:
         """Read through `pool`, whose role may SELECT in the schema `index`."""
         self._pool = pool
+        self._held: PoolConnectionProxy | None = None
 
     async def version(self, study_instance_uid: str, series_instance_uid: str) -> Version | None:
         """The series as it is now, or None."""
@@ -70,11 +73,27 @@ class Places:
         return Version(*rows[0]) if rows else None
 
     async def versions(self, series: Sequence[int]) -> dict[int, Version]:
-        """Those of the series that are still there, by their keys, as they are now."""
-        rows = await self._fetch(
-            "SELECT id, change, instance_count FROM index.series WHERE id = ANY($1::bigint[])", series
-        )
+        """Those of the series that are still there, by their keys, as they are now.
+
+        To be asked by one at a time: it keeps a connection for itself, because taking one costs more than the answer.
+        """
+        try:
+            if self._held is None:
+                self._held = await self._pool.acquire()
+            rows = await self._held.fetch(
+                "SELECT id, change, instance_count FROM index.series WHERE id = ANY($1::bigint[])", series
+            )
+        except AWAY as error:
+            await self.close()
+            raise IndexUnavailable(type(error).__name__) from error
         return {row[0]: Version(*row) for row in rows}
+
+    async def close(self) -> None:
+        """Give back what is kept; to be called before the pool closes."""
+        held, self._held = self._held, None
+        if held is not None:
+            with suppress(*AWAY):
+                await self._pool.release(held)
 
     async def of_series(self, series: int) -> list[Place]:
         """Where the instances of a series lie, but for those with a large layout, of many thousand frames."""

@@ -21,8 +21,18 @@ import uvicorn
 from dicomweb_client.api import DICOMwebClient
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from pydicom.encaps import generate_frames
+from pydicom.uid import (
+    MPEG2MPML,
+    HTJ2KLossless,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from services.archive.bootstrap import build
+from services.archive.capabilities import RESOURCES
 from services.archive.settings import Settings
 from services.chassis import database
 from services.chassis.bus import headers_of
@@ -35,6 +45,7 @@ from services.contracts import calls, subjects
 from services.contracts.events import AuditRecorded, SeriesSettled
 from services.dicom import dicom_json
 from services.dicom.multipart import MultipartParser, PartBegin, PartData, multipart_boundary, parse_content_type
+from services.dicom.native_xml import parse_native
 from services.dicom.part10 import ParsedInstance, parse_instance
 from services.store import index
 from services.store.file_objects import FileObjects, open_objects
@@ -109,7 +120,14 @@ async def running(postgres_url: str, nats_url: str, tmp_path_factory: pytest.Tem
         parts.push_async_callback(client.close)
         new = ConsumerConfig(deliver_policy=DeliverPolicy.NEW)
         audit = await client.jetstream().subscribe(subjects.AUDIT_RECORDED, config=new)
-        app = create_app("archive", health=health, log=log, routers=runtime.routers, status_of=runtime.status_of)
+        app = create_app(
+            "archive",
+            health=health,
+            log=log,
+            routers=runtime.routers,
+            status_of=runtime.status_of,
+            direct=runtime.direct,
+        )
         server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, ws="none", lifespan="off"))
         background = [asyncio.create_task(work(stopping)) for work in runtime.background]
         serving = asyncio.create_task(server.serve())
@@ -208,20 +226,20 @@ async def test_studies_are_found_by_their_keys(archive: Archive, query: str, fou
 
     answer = await archive.get(f"/studies?{query}")
 
-    assert answer.status_code == 200
-    assert values(answer.json(), "StudyInstanceUID") == found
+    assert answer.status_code == (200 if found else 204)
+    assert values(answer.json() if found else [], "StudyInstanceUID") == found
 
 
 async def test_a_key_that_is_not_supported_is_ignored_and_named(archive: Archive) -> None:
     await archive.store(study(1))
-    answer = await archive.get("/studies?PatientAge=020Y&NoSuchKey=secret&fuzzymatching=true")
+    answer = await archive.get("/studies?SliceThickness=0.75&NoSuchKey=secret")
 
     assert len(answer.json()) == 1
     warning = answer.headers["warning"]
-    assert "PatientAge" in warning
-    assert "literal matching" in warning
+    assert warning.startswith(f"299 {archive.url}/dicom-web ")
+    assert "SliceThickness" in warning
     assert "secret" not in warning
-    assert "020Y" not in warning
+    assert "0.75" not in warning
 
 
 async def test_more_answers_than_are_given_are_announced(archive: Archive) -> None:
@@ -272,10 +290,97 @@ async def test_all_attributes_of_an_instance_are_given_on_request(archive: Archi
     assert "00180060" not in found
 
 
-async def test_nothing_found_is_an_empty_list(archive: Archive) -> None:
+async def test_answers_are_given_in_xml_a_part_each(archive: Archive) -> None:
+    await archive.store(study(1, PatientName="Müller^Hans", SpecificCharacterSet="ISO_IR 192"), study(2))
+    as_json = (await archive.get("/studies", "application/dicom+json")).json()
+    for accept in ('multipart/related; type="application/dicom+xml"', "application/dicom+xml"):
+        answer = await archive.get("/studies", accept)
+        assert answer.headers["content-type"].startswith('multipart/related; type="application/dicom+xml"; boundary=')
+        parts = parts_of(answer)
+        assert [content_type for content_type, _ in parts] == ["application/dicom+xml"] * 2
+        assert [parse_native(content) for _, content in parts] == as_json
+    refused = await archive.get("/studies", "text/html")
+    assert refused.status_code == 406
+    assert "application/dicom+json" in refused.json()["detail"]
+
+
+async def test_a_head_is_answered_like_a_get_without_its_body(archive: Archive) -> None:
+    await archive.store(study(1))
+    for path in ("/studies", "/series", "/studies/1.2.1/series/1.2.1.1/instances"):
+        whole = await archive.get(path)
+        head = await archive.http.head(f"/dicom-web{path}")
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-length"] == whole.headers["content-length"] == str(len(whole.content))
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("PatientName=Mueller&fuzzymatching=true", ["1.2.1"]),
+        ("PatientName=Hans Smith&fuzzymatching=true", []),
+        ("PatientName=Hans Muler&fuzzymatching=true", ["1.2.1"]),
+        ("PatientName=doe^jan&fuzzymatching=true", ["1.2.2"]),
+        ("PatientName=doe^jan", []),
+        ('AccessionNumber=""&emptyvaluematching=true', ["1.2.1"]),
+        ("Modality=MR", ["1.2.2"]),
+        ("SOPInstanceUID=1.2.2.1.1", ["1.2.2"]),
+        ("00080080=spital*", ["1.2.1"]),
+        ("StudyDate=20240115&TimezoneOffsetFromUTC=-0500", []),
+        ("StudyDate=20240114&StudyTime=1900-2000&TimezoneOffsetFromUTC=-0500", ["1.2.1"]),
+    ],
+)
+async def test_studies_are_found_in_further_ways(archive: Archive, query: str, found: list[str]) -> None:
+    await archive.store(
+        study(1, PatientName="Müller^Hans", StudyDate="20240115", StudyTime="0130", TimezoneOffsetFromUTC="+0100",
+              SpecificCharacterSet="ISO_IR 192", InstitutionName="Spital", Modality="CT"),
+        study(2, PatientName="Doe^Jane", AccessionNumber="A7", StudyDate="20230301", Modality="MR"),
+    )  # fmt: skip
+
+    answer = await archive.get(f"/studies?{query}")
+
+    assert answer.status_code == (200 if found else 204), answer.text
+    assert values(answer.json() if found else [], "StudyInstanceUID") == found
+    assert "warning" not in answer.headers
+
+
+async def test_attributes_of_above_and_of_items_are_given_on_request(archive: Archive) -> None:
+    item = pydicom.Dataset()
+    item.CodeValue, item.CodeMeaning = "T-1", "Thorax"
+    await archive.store(
+        study(1, PatientName="Doe^Jane", StudyDescription="CT", SeriesDescription="Lung", ProcedureCodeSequence=[item])
+    )
+
+    (found,) = (await archive.get("/studies?includefield=00081032.00080104,PatientAge")).json()
+    assert found["00081032"] == {"vr": "SQ", "Value": [{"00080104": {"vr": "LO", "Value": ["Thorax"]}}]}
+
+    (found,) = (await archive.get("/studies/1.2.1/series?includefield=00081030,ModalitiesInStudy")).json()
+    assert values([found], "StudyDescription") == ["CT"]
+    assert "00080061" in found
+    assert "00100010" not in found
+
+    path = "/studies/1.2.1/series/1.2.1.1/instances"
+    (found,) = (await archive.get(f"{path}?includefield=SeriesDescription,NumberOfStudyRelatedInstances")).json()
+    assert values([found], "SeriesDescription") == ["Lung"]
+    assert values([found], "NumberOfStudyRelatedInstances") == ["1"]
+    assert list(found) == sorted(found)
+
+
+async def test_what_is_remembered_of_an_answer_is_never_out_of_date(archive: Archive) -> None:
+    await archive.store(study(1, PatientName="First^Name"))
+    (before,) = (await archive.get("/studies")).json()
+    await archive.pool.execute("TRUNCATE index.study CASCADE")
+    await archive.store(study(1, PatientName="Other^Name"))
+    (after,) = (await archive.get("/studies")).json()
+
+    assert before["00100010"]["Value"] == [{"Alphabetic": "First^Name"}]
+    assert after["00100010"]["Value"] == [{"Alphabetic": "Other^Name"}]
+
+
+async def test_nothing_found_is_an_answer_without_content(archive: Archive) -> None:
     for path in ("/studies", "/series", "/instances", "/studies/1.2.3/series", "/studies/1.2.3/series/1.2/instances"):
         answer = await archive.get(path)
-        assert (answer.status_code, answer.json()) == (200, [])
+        assert (answer.status_code, answer.content) == (204, b"")
+    assert await archive.with_client(lambda client: client.search_for_studies()) == []
 
 
 # --- metadata --------------------------------------------------------------------------------------------------------
@@ -310,16 +415,12 @@ async def test_metadata_of_study_series_and_instance_say_the_same(archive: Archi
     assert all(each in study_level for each in series_level)
 
 
-async def test_metadata_is_prepared_once_and_again_when_the_series_has_grown(archive: Archive) -> None:
+async def test_metadata_is_made_again_when_the_series_has_grown(archive: Archive) -> None:
     await archive.store(file_of(minimal()))
     path = "/studies/1.2.3/series/1.2.3.1/metadata"
     first = await archive.get(path)
-    prepared = "SELECT change, octet_length(body) FROM archive.series_document"
-    before = await archive.pool.fetchrow(prepared)
-
     unchanged = await archive.get(path, **{"If-None-Match": first.headers["etag"]})
     assert (unchanged.status_code, unchanged.content) == (304, b"")
-    assert await archive.pool.fetchrow(prepared) == before
 
     await archive.store(file_of(minimal(SOPInstanceUID="1.2.3.1.9")))
     grown = await archive.get(path, **{"If-None-Match": first.headers["etag"]})
@@ -445,15 +546,219 @@ async def test_what_cannot_be_given_says_what_would_do(archive: Archive) -> None
     (parsed,) = await archive.store(shipped("MR_small_RLE.dcm"))
     path = path_of(parsed)
     for asked, accept in [
-        (f"{path}/frames/1", 'multipart/related; type="image/jpeg"'),
+        (f"{path}/frames/1", 'multipart/related; type="image/png"'),
         (f"{path}/frames/1", 'multipart/related; type="image/dicom-rle"; transfer-syntax=1.2.840.10008.1.2.4.90'),
-        (path, 'multipart/related; type="application/dicom"; transfer-syntax=1.2.840.10008.1.2.4.80'),
+        # JPEG Baseline has 8 bits, these pixels have 16
+        (f"{path}/frames/1", f'multipart/related; type="image/jpeg"; transfer-syntax={JPEGBaseline8Bit}'),
+        (path, f'multipart/related; type="application/dicom"; transfer-syntax={JPEGBaseline8Bit}'),
+        (path, f'multipart/related; type="application/dicom"; transfer-syntax={MPEG2MPML}'),
         (f"{path}/metadata", "image/png"),
         ("/studies", "text/csv"),
     ]:
         answer = await archive.get(asked, accept)
         assert answer.status_code == 406
         assert "application/" in answer.json()["detail"]
+        assert (await archive.http.head(f"/dicom-web{asked}", headers={"Accept": accept})).status_code == 406
+
+
+@pytest.mark.parametrize(
+    ("media_type", "syntax"),
+    [
+        ("image/jls", JPEGLSLossless),
+        ("image/jp2", JPEG2000Lossless),
+        ("image/dicom-rle", RLELossless),
+        ("image/jpeg", JPEGLosslessSV1),
+        ("application/octet-stream", HTJ2KLossless),
+    ],
+)
+async def test_frames_and_instances_are_encoded_as_they_are_asked_for(
+    archive: Archive, media_type: str, syntax: str
+) -> None:
+    (parsed,) = await archive.store(shipped("MR_small.dcm"))
+    expected = pydicom.dcmread(io.BytesIO(shipped("MR_small.dcm"))).pixel_array
+    asked = media_type if media_type.startswith("image/") else f"{media_type}; transfer-syntax={syntax}"
+
+    frame = await archive.get(f"{path_of(parsed)}/frames/1", f"multipart/related; type={asked}")
+    alone = await archive.get(f"{path_of(parsed)}/frames/1", asked)
+    whole = await archive.get(path_of(parsed), f"application/dicom; transfer-syntax={syntax}")
+
+    ((content_type, coded),) = parts_of(frame)
+    assert content_type == f"{media_type}; transfer-syntax={syntax}"
+    assert (alone.headers["content-type"], alone.content) == (content_type, coded)
+    assert whole.headers["content-type"] == f"application/dicom; transfer-syntax={syntax}"
+    made = pydicom.dcmread(io.BytesIO(whole.content))
+    assert made.file_meta.TransferSyntaxUID == syntax
+    assert (made.pixel_array == expected).all()
+    assert next(generate_frames(made.PixelData, number_of_frames=1)).rstrip(b"\0") == coded.rstrip(b"\0")
+
+
+async def test_several_frames_are_encoded_one_after_another(archive: Archive) -> None:
+    (parsed,) = await archive.store(shipped("rtdose.dcm"))
+    accept = f"multipart/related; type=application/octet-stream; transfer-syntax={RLELossless}"
+    answer = await archive.get(f"{path_of(parsed)}/frames/3,1", accept)
+    alone = [(await archive.get(f"{path_of(parsed)}/frames/{number}", accept)) for number in (3, 1)]
+    assert parts_of(answer) == [part for each in alone for part in parts_of(each)]
+    assert "content-length" not in answer.headers
+
+
+async def test_what_a_client_has_already_is_not_sent_again(archive: Archive) -> None:
+    (parsed,) = await archive.store(shipped("rtdose_rle.dcm"))
+    path = path_of(parsed)
+    for resource in (
+        path, f"{path}/frames/1", f"{path}/frames/1,2", f"{path}/metadata", f"{path}/pixeldata", f"{path}/bulkdata",
+        f"{path}/bulkdata/7FE00010",
+    ):  # fmt: skip
+        first = await archive.get(resource)
+        tag = first.headers["etag"]
+        assert first.content
+        assert (await archive.get(resource)).content == first.content, "the same tag means the same bytes"
+        again = await archive.get(resource, **{"If-None-Match": f'"other", {tag}'})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", tag)
+        assert "accept" in again.headers["vary"].lower()
+    alone = await archive.get(
+        f"{path}/frames/1", "application/octet-stream", **{"If-None-Match": first.headers["etag"]}
+    )
+    assert alone.status_code == 200
+
+
+async def test_head_says_what_get_would(archive: Archive) -> None:
+    (parsed,) = await archive.store(shipped("rtdose.dcm"))
+    path = path_of(parsed)
+    study = f"/studies/{parsed.study_instance_uid}"
+    for resource in (
+        path, study, f"{path}/frames/1", f"{path}/frames/1,2", f"{path}/metadata", f"{path}/bulkdata/7FE00010",
+        "/studies", f"{study}/series", f"{study}/metadata", f"{study}/pixeldata",
+    ):  # fmt: skip
+        got = await archive.get(resource)
+        head = await archive.http.head(f"/dicom-web{resource}")
+        assert (head.status_code, head.content) == (200, b"")
+        for name in ("content-type", "etag", "vary"):
+            assert head.headers.get(name) == got.headers.get(name), (resource, name)
+        if "content-length" in head.headers:
+            assert head.headers["content-length"] == got.headers["content-length"]
+
+
+async def test_bulk_data_comes_in_ranges(archive: Archive) -> None:
+    (parsed,) = await archive.store(shipped("CT_small.dcm"))
+    path = f"{path_of(parsed)}/bulkdata/7FE00010"
+    whole = pydicom.dcmread(io.BytesIO(shipped("CT_small.dcm"))).PixelData
+
+    got = await archive.get(path, "application/octet-stream")
+    assert (got.headers["accept-ranges"], got.content) == ("bytes", whole)
+    for asked, first, last in [("bytes=0-99", 0, 99), ("bytes=32700-", 32700, 32767), ("bytes=-5", 32763, 32767)]:
+        part = await archive.get(path, Range=asked)
+        assert part.status_code == 206
+        assert part.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
+        assert part.content == whole[first : last + 1]
+    behind = await archive.get(path, Range="bytes=40000-")
+    assert (behind.status_code, behind.headers["content-range"]) == (416, f"bytes */{len(whole)}")
+    assert behind.headers["content-type"] == "application/problem+json"
+    tag = {"If-Range": '"another"', "Range": "bytes=0-1"}
+    assert (await archive.get(path, "application/octet-stream", **tag)).content == whole
+    assert (await archive.get(path, "application/octet-stream", Range="bytes=0-1,4-5")).content == whole
+
+
+async def test_pixel_data_and_bulk_data_of_everything_come_in_one_body(archive: Archive) -> None:
+    native, coded = await archive.store(shipped("rtdose.dcm"), shipped("SC_rgb_rle_2frame.dcm"))
+    ds = pydicom.dcmread(io.BytesIO(shipped("rtdose.dcm")))
+    size = len(ds.PixelData) // 15
+    frames = [ds.PixelData[at * size : (at + 1) * size] for at in range(15)]
+    base = f"/studies/{native.study_instance_uid}"
+    for path in (base, f"{base}/series/{native.series_instance_uid}", path_of(native)):
+        assert [content for _, content in parts_of(await archive.get(f"{path}/pixeldata", OHIF_FRAME))] == frames
+        (part,) = parts_of(await archive.get(f"{path}/bulkdata", "multipart/related; type=application/octet-stream"))
+        assert part[1] == ds.PixelData
+    coded_frames = list(generate_frames(pydicom.dcmread(io.BytesIO(shipped("SC_rgb_rle_2frame.dcm"))).PixelData))
+    answer = await archive.get(f"{path_of(coded)}/pixeldata", 'multipart/related; type="image/dicom-rle"')
+    assert [content for _, content in parts_of(answer)] == coded_frames
+    assert f"{path_of(coded)}/frames/2\r\n".encode() in answer.content, "each part has its Content-Location"
+
+    (empty,) = await archive.store(file_of(minimal(SOPInstanceUID="1.2.3.1.7")))
+    for kind, code in (("pixeldata", "no-pixel-data"), ("bulkdata", "no-such-bulkdata")):
+        missing = await archive.get(f"{path_of(empty)}/{kind}")
+        assert (missing.status_code, missing.json()["code"]) == (404, code)
+
+
+async def test_metadata_comes_as_xml_a_part_an_instance(archive: Archive) -> None:
+    parsed = await archive.store(
+        *(file_of(minimal(SOPInstanceUID=f"1.2.3.1.{number}", InstanceNumber=str(number))) for number in (1, 2))
+    )
+    answer = await archive.get("/studies/1.2.3/metadata", 'multipart/related; type="application/dicom+xml"')
+    assert [parse_native(content) for _, content in parts_of(answer)] == [each.attributes for each in parsed]
+    alone = await archive.get(f"{path_of(parsed[0])}/metadata", "application/dicom+xml")
+    assert parse_native(alone.content) == parsed[0].attributes
+    assert (await archive.get("/studies/1.2.3/metadata", "application/dicom+xml")).status_code == 406
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+async def test_json_is_packed_as_the_client_likes_it(archive: Archive, coding: str) -> None:
+    (parsed,) = await archive.store(shipped("CT_small.dcm"))
+    await archive.store(file_of(minimal()), file_of(minimal(SOPInstanceUID="1.2.3.2.1", SeriesInstanceUID="1.2.3.2")))
+    for path in (
+        f"{path_of(parsed)}/metadata",
+        f"/studies/{parsed.study_instance_uid}/metadata",
+        "/studies/1.2.3/metadata",
+    ):
+        plain = await archive.get(path, **{"Accept-Encoding": "identity"})
+        answer = await archive.get(path, **{"Accept-Encoding": f"{coding}, identity;q=0.5"})
+        assert "content-encoding" not in plain.headers
+        assert answer.headers["content-encoding"] == coding
+        assert answer.headers.get("etag", "packed") != plain.headers.get("etag")
+        assert "Accept-Encoding" in answer.headers["vary"]
+        assert answer.json() == plain.json()
+
+
+async def test_what_is_accepted_may_stand_in_the_query(archive: Archive) -> None:
+    (parsed,) = await archive.store(shipped("CT_small.dcm"))
+    frame = await archive.get(f"{path_of(parsed)}/frames/1?accept=application/octet-stream", "text/html")
+    assert frame.headers["content-type"].startswith("application/octet-stream")
+    metadata = await archive.get(f"{path_of(parsed)}/metadata?accept=application/dicom+json", "text/html")
+    assert metadata.status_code == 200
+
+
+async def test_options_say_what_can_be_done(archive: Archive) -> None:
+    for root in ("/dicom-web", "/dicom-web/"):
+        described = await archive.http.options(root)
+        assert described.status_code == 200
+        assert described.headers["content-type"] == "application/vnd.sun.wadl+xml"
+        assert f'base="{archive.url}/dicom-web"' in described.text
+    listed = await archive.http.options("/dicom-web/", headers={"Accept": "application/json"})
+    assert listed.json()["resources"]
+    for path, allow in (("studies", "GET, HEAD, OPTIONS, POST"), ("studies/1.2/metadata", "GET, HEAD, OPTIONS")):
+        options = await archive.http.options(f"/dicom-web/{path}")
+        assert (options.status_code, options.headers["allow"]) == (204, allow)
+        refused = await archive.http.put(f"/dicom-web/{path}", content=b"x")
+        assert (refused.status_code, refused.headers["allow"]) == (405, allow)
+        assert refused.json()["code"] == "method-not-allowed"
+    unknown = await archive.get("/studies/1.2/nothing")
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "no-such-resource")
+    assert unknown.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize("resource", RESOURCES, ids=lambda each: each.path)
+async def test_every_resource_of_the_capabilities_is_there(archive: Archive, resource: Any) -> None:
+    (parsed,) = await archive.store(shipped("SC_rgb_small_odd.dcm"))
+    path = resource.path.format(
+        study=parsed.study_instance_uid,
+        series=parsed.series_instance_uid,
+        instance=parsed.sop_instance_uid,
+        frames="1",
+        path="7FE00010",
+    )
+    accept = next(each for each in resource.transactions if each.method == "GET").accepts[0]
+    answer = await archive.get(f"/{path}", accept)
+    assert answer.status_code == 200, answer.text
+    assert answer.content
+
+
+async def test_a_frame_is_never_served_that_was_gone_before_it_was_asked_for(archive: Archive) -> None:
+    (parsed,) = await archive.store(shipped("CT_small.dcm"))
+    path = f"{path_of(parsed)}/frames/1"
+    assert (await archive.get(path)).status_code == 200
+    async with archive.pool.acquire() as connection, connection.transaction():
+        await connection.execute("DELETE FROM index.instance")
+        await connection.execute("UPDATE index.series SET change = change + 1, instance_count = 0")
+    assert (await archive.get(path)).status_code == 404
 
 
 async def test_what_is_not_there_is_a_404_with_a_reason(archive: Archive) -> None:
@@ -552,22 +857,30 @@ async def test_services_read_by_grpc(archive: Archive) -> None:
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_each_access_is_one_audit_record_that_names_the_caller_and_no_value(archive: Archive) -> None:
-    (parsed,) = await archive.store(shipped("CT_small.dcm"))
+async def test_each_access_is_recorded_with_its_caller_and_no_value(archive: Archive) -> None:
+    ds = pydicom.dcmread(io.BytesIO(shipped("CT_small.dcm")))
+    ds.SeriesInstanceUID = "1.2.3.77"  # which nobody has read before
+    (parsed,) = await archive.store(data := file_of(ds))
     series = f"/studies/{parsed.study_instance_uid}/series/{parsed.series_instance_uid}"
+    frame = f"{series}/instances/{parsed.sop_instance_uid}/frames/1"
 
     await archive.get("/studies?PatientName=*secret*")
     await archive.get(f"{series}/metadata")
-    await archive.get(f"{series}/instances/{parsed.sop_instance_uid}/frames/1", OHIF_FRAME)
+    for _ in range(3):
+        await archive.get(frame, OHIF_FRAME)
+    await archive.get(frame, "image/png")
+    await archive.get(series)
     await archive.get("/studies/9.9")
 
-    query, metadata, frames, missing = [await archive.recorded() for _ in range(4)]
+    query, metadata, frames, refused, whole, missing = [await archive.recorded() for _ in range(6)]
     assert (query.action, query.outcome, query.detail, query.instances) == ("query", "success", "study", 0)
     assert "secret" not in str(query)
     assert (metadata.action, metadata.detail, metadata.series_instance_uid) == (
         "retrieve", "metadata", parsed.series_instance_uid,
     )  # fmt: skip
-    assert (frames.detail, frames.sop_instance_uid) == ("frames", parsed.sop_instance_uid)
+    assert (frames.detail, frames.sop_instance_uid, frames.outcome) == ("frames", parsed.sop_instance_uid, "success")
+    assert (frames.frames, frames.bytes) == (1, 32768)
+    assert (refused.detail, refused.outcome, refused.reason_code) == ("frames", "refused", "not-acceptable")
+    assert (whole.detail, whole.instances, whole.bytes) == ("instances", 1, len(data))
     assert (missing.outcome, missing.reason_code, missing.study_instance_uid) == ("refused", "no-such-study", "9.9")
-    assert {each.caller for each in (query, metadata, frames, missing)} == {"local"}
-    assert {each.service for each in (query, metadata, frames, missing)} == {"archive"}
+    assert {each.caller for each in (query, metadata, frames, refused, whole, missing)} == {"local"}

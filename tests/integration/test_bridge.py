@@ -83,6 +83,10 @@ class Ingest(calls.IngestServicer):
         try:
             async for request in request_iterator:
                 match request.WhichOneof("part"):
+                    case "whole":
+                        delivery.announced.append(request.whole.begin)
+                        self.received.set()
+                        yield await self._kept(delivery, request.whole.file)
                     case "begin":
                         delivery.announced.append(request.begin)
                         data.clear()
@@ -90,15 +94,18 @@ class Ingest(calls.IngestServicer):
                         data += request.chunk
                         self.received.set()
                     case "end":
-                        await self.hold.wait()
-                        reply = calls.StoreReply()
-                        reply.CopyFrom(self.reply(bytes(data)))
-                        reply.sequence = delivery.announced[-1].sequence
-                        delivery.files.append(bytes(data))
-                        yield reply
+                        yield await self._kept(delivery, bytes(data))
             delivery.ended = True
         finally:
             delivery.over = True
+
+    async def _kept(self, delivery: Delivery, file: bytes) -> calls.StoreReply:
+        await self.hold.wait()
+        reply = calls.StoreReply()
+        reply.CopyFrom(self.reply(file))
+        reply.sequence = delivery.announced[-1].sequence
+        delivery.files.append(file)
+        return reply
 
     @property
     def files(self) -> list[bytes]:
@@ -386,7 +393,7 @@ async def test_a_reply_to_another_instance_is_no_answer_to_this_one(
 ) -> None:
     async def store(self: Ingest, requests: Any, context: Any) -> AsyncIterator[calls.StoreReply]:
         async for request in requests:
-            if request.WhichOneof("part") == "end":
+            if request.WhichOneof("part") in ("end", "whole"):
                 yield calls.StoreReply(sequence="another", outcome=calls.StoreReply.OUTCOME_STORED)
 
     await ingest.stop()
@@ -411,7 +418,7 @@ async def test_an_abort_between_two_instances_ends_the_delivery_in_order(
 async def test_a_connection_that_is_lost_in_the_middle_of_an_instance_stores_nothing(
     bridge: int, ingest: Ingest, tmp_path: Path
 ) -> None:
-    path = write(tmp_path, data=os.urandom(3_000_000))
+    path = write(tmp_path, data=os.urandom(5_000_000))
     assoc = await asyncio.to_thread(associate, bridge)
     connection = assoc.dul.socket
     assert connection is not None
@@ -422,7 +429,7 @@ async def test_a_connection_that_is_lost_in_the_middle_of_an_instance_stores_not
     def send_some(data: bytes) -> None:
         nonlocal sent
         sent += len(data)
-        if sent > 1_500_000:
+        if sent > 3_000_000:
             while not ingest.received.is_set():  # some of it is with ingest already
                 time.sleep(0.01)
             wire.close()

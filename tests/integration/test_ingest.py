@@ -428,7 +428,7 @@ async def test_a_request_to_a_study_refuses_instances_of_another_one_alone(inges
 @pytest.mark.parametrize(
     ("content_type", "body", "status", "code"),
     [
-        ("application/dicom", b"x", 415, "unsupported-media-type"),
+        ("application/dicom", b"", 400, "empty-request"),
         ("multipart/form-data; boundary=b", b"x", 415, "unsupported-media-type"),
         ('multipart/related; type="image/jpeg"; boundary=b', b"x", 415, "unsupported-media-type"),
         ('multipart/related; type="application/dicom"', b"x", 400, "not-multipart"),
@@ -527,7 +527,7 @@ async def test_a_full_disk_is_503_and_out_of_resources(ingest: Ingest, monkeypat
         raise OSError(28, "No space left on device")
 
     file = made()
-    monkeypatch.setattr("services.store.file_objects.os.fsync", full)
+    monkeypatch.setattr("services.store.disk.os.fsync", full)
     response = await ingest.send(file)
     (reply,) = [reply async for reply in ingest.grpc.Store(iter(requests(file)))]
     monkeypatch.undo()

@@ -1,112 +1,92 @@
-"""Decoding with pydicom and its codecs, in a thread: a frame, or a whole file, into Explicit VR Little Endian."""
+"""`PixelDecoder` by worker processes. Nothing here imports a codec."""
 
 from __future__ import annotations
 
-import asyncio
-import io
-from collections.abc import Iterator
-from typing import Any, Final
+import json
+from collections.abc import AsyncIterator
+from dataclasses import astuple
+from functools import lru_cache
+from typing import Final
 
-import numpy as np
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, ExplicitVRLittleEndian
-
+from services.archive.adapters.workers import Workers
 from services.archive.errors import NotDecodable
+from services.archive.model import Located, Resource
+from services.archive.ports import Objects
+from services.archive.sources import AtHand, Inflating, Stored
+from services.archive.transcoding import transcoded
+from services.archive.work import Work
 from services.dicom import dicom_json
-from services.dicom.attributes import tag_of
-from services.dicom.frames import swapped
-from services.dicom.values import WORD_BYTES
+from services.dicom.part10 import parse_instance
+from services.dicom.reasons import InstanceError
+from services.dicom.transfer_syntaxes import EXPLICIT_LITTLE_ENDIAN
+from services.pixels import syntaxes
+from services.pixels.description import Description, describe
+from services.pixels.errors import NotDescribed
+from services.pixels.headers import Change
 
-_DESCRIPTION: Final = {
-    "rows": "Rows",
-    "columns": "Columns",
-    "samples_per_pixel": "SamplesPerPixel",
-    "bits_allocated": "BitsAllocated",
-    "bits_stored": "BitsStored",
-    "pixel_representation": "PixelRepresentation",
-    "photometric_interpretation": "PhotometricInterpretation",
-}
-_CODEC_FAULTS: Final = (AttributeError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
-"""What pydicom and its plugins raise for pixels that they do not understand."""
+_LENGTH: Final = 8
+_SECONDS: Final = 2
+_BYTES_A_SECOND: Final = 4 * 1024**2
+"""A codec that works takes a quarter of that time at most: one that takes longer is caught in what it reads."""
 
 
-class PydicomDecoder:
-    """`PixelDecoder` by pydicom."""
+class WorkerDecoder:
+    """`PixelDecoder`: decoding and encoding run in worker processes, under limits."""
 
-    async def frame(self, encoded: bytes, transfer_syntax_uid: str, metadata: bytes) -> bytes:
+    def __init__(self, workers: Workers, *, most_bytes: int) -> None:
+        """Use `workers`; a decoded frame may have `most_bytes`."""
+        self._workers = workers
+        self._most_bytes = most_bytes
+
+    @property
+    def count(self) -> int:
+        """How many frames are made at a time."""
+        return self._workers.count
+
+    async def frame(
+        self, encoded: bytes, transfer_syntax_uid: str, metadata: bytes, *, target: str = EXPLICIT_LITTLE_ENDIAN
+    ) -> bytes:
         """See `PixelDecoder.frame`."""
-        return await asyncio.to_thread(_frame, encoded, transfer_syntax_uid, metadata)
+        if syntaxes.native(transfer_syntax_uid) and syntaxes.native(target):
+            return encoded
+        return await self.made(encoded, transfer_syntax_uid, target, _described(metadata))
 
     async def instance(self, data: bytes) -> bytes:
         """See `PixelDecoder.instance`."""
-        return await asyncio.to_thread(_instance, data)
-
-
-def _frame(encoded: bytes, transfer_syntax_uid: str, metadata: bytes) -> bytes:
-    attributes = dicom_json.loads(metadata)
-    described: dict[str, Any] = {
-        option: next(iter(attributes.get(tag_of(keyword) or "", {}).get("Value", ())), None)
-        for option, keyword in _DESCRIPTION.items()
-    }
-    planes = next(iter(attributes.get("00280006", {}).get("Value", ())), 0)
-    options = {name: value for name, value in described.items() if value is not None}
-    try:
-        buffer, decoded = get_decoder(UID(transfer_syntax_uid)).as_buffer(
-            pydicom.encaps.encapsulate([encoded]),
-            index=0,
-            raw=True,
-            number_of_frames=1,
-            planar_configuration=planes,
-            pixel_keyword="PixelData",
-            **options,
+        try:
+            parsed = parse_instance(data)
+        except InstanceError:
+            raise NotDecodable from None
+        resource = Resource(parsed.study_instance_uid, parsed.series_instance_uid, parsed.sop_instance_uid)
+        located = Located(
+            resource, parsed.sop_class_uid, parsed.transfer_syntax_uid, "", len(data), parsed.layout, parsed.metadata
         )
-    except _CODEC_FAULTS:
-        raise NotDecodable from None
-    samples = described["samples_per_pixel"] or 1
-    made = int(decoded.get("planar_configuration") or 0)
-    return bytes(buffer) if samples == 1 or made == planes else _rearranged(bytes(buffer), described, made)
+        pieces = transcoded(located, AtHand(data), EXPLICIT_LITTLE_ENDIAN, self)
+        return b"".join([piece async for piece in pieces])
+
+    def transcode(self, located: Located, objects: Objects, target: str) -> AsyncIterator[bytes]:
+        """See `PixelDecoder.transcode`."""
+        source = Inflating if located.layout.deflated else Stored
+        return transcoded(located, source(objects, located.digest), target, self)
+
+    async def made(self, encoded: bytes, stored: str, target: str, description: Description) -> bytes:
+        """See `transcoding.Makers`."""
+        parameters = json.dumps((stored, target, astuple(description), self._most_bytes)).encode()
+        seconds = _SECONDS + description.decoded_bytes // _BYTES_A_SECOND
+        return await self._workers.call(Work.FRAME, parameters, (encoded,), seconds=seconds)
+
+    async def rewritten(self, before: bytes, behind: bytes, change: Change) -> tuple[bytes, bytes]:
+        """See `transcoding.Makers`."""
+        parameters = json.dumps(astuple(change)).encode()
+        made = await self._workers.call(Work.HEADER, parameters, (before, behind))
+        split = _LENGTH + int.from_bytes(made[:_LENGTH], "little")
+        return made[_LENGTH:split], made[split:]
 
 
-def _rearranged(buffer: bytes, described: dict[str, Any], made: int) -> bytes:
-    """Change between colour by pixel (0) and colour by plane (1), so that it is as the metadata says."""
-    samples, rows, columns = (described[name] for name in ("samples_per_pixel", "rows", "columns"))
-    values = np.frombuffer(buffer, f"u{described['bits_allocated'] // 8}")
-    if made == 0:
-        return values.reshape(rows, columns, samples).transpose(2, 0, 1).tobytes()
-    return values.reshape(samples, rows, columns).transpose(1, 2, 0).tobytes()
-
-
-def _instance(data: bytes) -> bytes:
+@lru_cache(maxsize=16)
+def _described(metadata: bytes) -> Description:
+    """The same instance is asked for one frame after another: its metadata may be long."""
     try:
-        ds = pydicom.dcmread(io.BytesIO(data))
-        syntax = ds.file_meta.TransferSyntaxUID
-        if syntax.is_compressed and "PixelData" in ds:
-            ds.decompress(as_rgb=False, generate_instance_uid=False)
-        elif not syntax.is_little_endian:
-            _swap(ds)
-        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        made = io.BytesIO()
-        # The byte order of what is not text has been settled above, which `save_as` cannot know.
-        pydicom.dcmwrite(made, ds, implicit_vr=False, little_endian=True, force_encoding=True)
-    except _CODEC_FAULTS:
+        return describe(dicom_json.loads(metadata))
+    except NotDescribed:
         raise NotDecodable from None
-    return made.getvalue()
-
-
-def _swap(ds: Dataset) -> None:
-    """Turn the words of binary values, which pydicom writes as they are; all others it has read as numbers by now."""
-    for element in _all(ds):
-        if element.VR in WORD_BYTES and element.value:
-            pixels = int(ds.get("BitsAllocated", 16)) // 8 if element.keyword == "PixelData" else 0
-            element.value = swapped(bytes(element.value), max(WORD_BYTES[element.VR], pixels))
-
-
-def _all(ds: Dataset) -> Iterator[Any]:
-    for element in ds:
-        if element.VR == "SQ":
-            for item in element.value:
-                yield from _all(item)
-        else:
-            yield element

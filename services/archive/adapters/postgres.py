@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import asyncpg
+import zstandard
 
 from services.archive.errors import DatabaseUnavailable
 from services.archive.model import Document
 from services.chassis.database import AWAY
 
+_LEVEL = 3
+"""Metadata of a series repeats itself: a hundredth of its size is left, and less time is spent than on the rest."""
+
 
 class PostgresDocuments:
-    """`Documents` that survive a restart, and that every process of the archive shares."""
+    """`Documents` that survive a restart, and that every process of the archive shares; kept packed (Zstandard)."""
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         """Keep documents through `pool`, whose search_path begins with the archive's schema."""
@@ -28,10 +34,11 @@ class PostgresDocuments:
             )
         except AWAY:
             raise DatabaseUnavailable from None
-        return Document(row["change"], row["body"]) if row else None
+        return Document(row["change"], await asyncio.to_thread(_unpacked, row["body"])) if row else None
 
     async def put(self, study_instance_uid: str, series_instance_uid: str, document: Document) -> None:
         """See `Documents.put`."""
+        body = await asyncio.to_thread(_packed, document.body)
         try:
             await self._pool.execute(
                 "INSERT INTO series_document (study_instance_uid, series_instance_uid, change, body)"
@@ -41,7 +48,15 @@ class PostgresDocuments:
                 study_instance_uid,
                 series_instance_uid,
                 document.change,
-                document.body,
+                body,
             )
         except AWAY:
             raise DatabaseUnavailable from None
+
+
+def _packed(body: bytes) -> bytes:
+    return zstandard.ZstdCompressor(_LEVEL).compress(body)
+
+
+def _unpacked(body: bytes) -> bytes:
+    return zstandard.ZstdDecompressor().decompress(body)

@@ -1,44 +1,35 @@
-"""The documents asked for last, in memory, before those of the database."""
+"""Answers as they went out last, in memory: the metadata of a series, packed or not."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
-from services.archive.model import Document
-from services.archive.ports import Documents
+_ENTRY_BYTES = 500
+"""About what an answer takes beside its bytes."""
 
 
-class RecentDocuments:
-    """`Documents` that remember up to `max_bytes` of what passed through."""
+class RecentAnswers:
+    """`Answers` that remember up to `max_bytes`."""
 
-    def __init__(self, kept: Documents, *, max_bytes: int) -> None:
-        self._kept = kept
+    def __init__(self, *, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._recent: OrderedDict[tuple[str, str], Document] = OrderedDict()
+        self._recent: OrderedDict[str, bytes] = OrderedDict()
 
-    async def get(self, study_instance_uid: str, series_instance_uid: str, change: int) -> Document | None:
-        """See `Documents.get`."""
-        key = (study_instance_uid, series_instance_uid)
-        document = self._recent.get(key)
-        if document is not None and document.change == change:
-            self._recent.move_to_end(key)
-            return document
-        document = await self._kept.get(study_instance_uid, series_instance_uid, change)
-        if document is not None:
-            self._remember(key, document)
-        return document
+    def get(self, etag: str) -> bytes | None:
+        """See `Answers.get`."""
+        body = self._recent.get(etag)
+        if body is not None:
+            self._recent.move_to_end(etag)
+        return body
 
-    async def put(self, study_instance_uid: str, series_instance_uid: str, document: Document) -> None:
-        """See `Documents.put`."""
-        await self._kept.put(study_instance_uid, series_instance_uid, document)
-        self._remember((study_instance_uid, series_instance_uid), document)
-
-    def _remember(self, key: tuple[str, str], document: Document) -> None:
-        before = self._recent.get(key)
-        self._bytes += len(document.body) - (len(before.body) if before else 0)
-        self._recent[key] = document
-        self._recent.move_to_end(key)
+    def put(self, etag: str, body: bytes) -> None:
+        """See `Answers.put`."""
+        before = self._recent.pop(etag, None)
+        if before is not None:
+            self._bytes -= len(before) + _ENTRY_BYTES
+        self._recent[etag] = body
+        self._bytes += len(body) + _ENTRY_BYTES
         while self._bytes > self._max_bytes:
             _, forgotten = self._recent.popitem(last=False)
-            self._bytes -= len(forgotten.body)
+            self._bytes -= len(forgotten) + _ENTRY_BYTES

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter
 
-from services.archive.api import qido, wado
-from services.archive.ports import Documents, Events, Index
-from services.archive.sending import Sender
+from services.archive.api import capabilities, metadata, qido
+from services.archive.api.wado import Wado
+from services.archive.handlers.recording import Accesses
+from services.archive.ports import Answers, Documents, Events, Index
 
 
 def router(
     *,
     index: Index,
     documents: Documents,
+    answers: Answers,
     events: Events,
-    sender: Sender,
+    accesses: Accesses,
+    wado: Wado,
+    others: Sequence[APIRouter] = (),
     max_results: int,
     public_url: str = "",
     root: str = "/dicom-web",
@@ -22,14 +28,20 @@ def router(
     """All routes under `root`.
 
     Args:
+        wado: instances and their parts.
+        others: rendered resources, the change feed.
         max_results: at most so many answers to a query.
         public_url: address of the edge, for links to clients whose Host header has no port.
     """
     routes = APIRouter()
-    routes.include_router(
-        qido.router(index=index, events=events, max_results=max_results, public_url=public_url, root=root)
-    )
-    routes.include_router(
-        wado.router(index=index, documents=documents, events=events, sender=sender, public_url=public_url, root=root)
-    )
+    for each in (
+        qido.router(index=index, events=events, max_results=max_results, public_url=public_url, root=root),
+        metadata.router(
+            index=index, documents=documents, answers=answers, accesses=accesses, public_url=public_url, root=root
+        ),
+        wado.router(),
+        *others,
+        capabilities.router(public_url=public_url, root=root),
+    ):
+        routes.include_router(each)
     return routes

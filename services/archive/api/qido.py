@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fastapi import APIRouter, Request, Response
 
+from services.archive.answering import answer_json
 from services.archive.api.asking import ranges_of, resource_of
+from services.archive.errors import NotAcceptable
 from services.archive.handlers import search as handlers
+from services.archive.handlers.search import Page
 from services.archive.model import Resource
-from services.archive.negotiation import json_form
 from services.archive.ports import Events, Index
 from services.archive.searching import parse_search
-from services.archive.sending import PRIVATE
+from services.archive.sending import PRIVATE, packed_answer
 from services.chassis import http
-from services.dicom.dicom_json import dumps
+from services.dicom.accept import MULTIPART, Offer, choose
+from services.dicom.multipart import PART_TAIL, closing, new_boundary, part_head, related
+from services.dicom.native_xml import native_dicom_model
 from services.store.model import Level
+
+_XML: Final = "application/dicom+xml"
+_OFFERS: Final = (
+    Offer("application/dicom+json"),
+    Offer("application/json"),
+    Offer(MULTIPART, _XML),
+    Offer(_XML),  # not of the standard, but what a client means that asks so is clear
+)
+_MORE: Final = "There are additional results that can be requested"
 
 
 def router(*, index: Index, events: Events, max_results: int, public_url: str, root: str) -> APIRouter:
@@ -23,7 +38,10 @@ def router(*, index: Index, events: Events, max_results: int, public_url: str, r
     series = f"{study}/series/{{series}}"
 
     async def search(request: Request, level: Level) -> Response:
-        media_type = json_form(ranges_of(request))
+        offer = choose(ranges_of(request), _OFFERS)
+        if offer is None:
+            raise NotAcceptable(f'{each.media_type}; type="{each.part_type}"' if each.part_type else each.media_type
+                                for each in _OFFERS[:3])  # fmt: skip
         named = resource_of(request) if "study" in request.path_params else Resource("")
         asked = parse_search(
             level,
@@ -34,25 +52,47 @@ def router(*, index: Index, events: Events, max_results: int, public_url: str, r
         )
         url = f"{http.origin(request, public_url)}{root}"
         page = await handlers.search(asked, url, index=index, events=events, caller=http.caller(request))
-        response = Response(dumps(page.results), media_type=media_type, headers=PRIVATE)
-        more = ["There are additional results that can be requested"] if page.more else []
-        for warning in (*asked.warnings, *more):
-            response.headers.append("Warning", f'299 plexus "{warning}"')
-        return response
+        response = _response(page, offer)
+        for warning in (*asked.warnings, *([_MORE] if page.more else [])):
+            response.headers.append("Warning", f'299 {url} "{warning}"')
+        return await packed_answer(response, request.headers.get("accept-encoding"))
 
+    @routes.head(f"{root}/studies")
     @routes.get(f"{root}/studies")
     async def search_studies(request: Request) -> Response:
         return await search(request, Level.STUDY)
 
+    @routes.head(f"{root}/series")
     @routes.get(f"{root}/series")
+    @routes.head(f"{study}/series")
     @routes.get(f"{study}/series")
     async def search_series(request: Request) -> Response:
         return await search(request, Level.SERIES)
 
+    @routes.head(f"{root}/instances")
     @routes.get(f"{root}/instances")
+    @routes.head(f"{study}/instances")
     @routes.get(f"{study}/instances")
+    @routes.head(f"{series}/instances")
     @routes.get(f"{series}/instances")
     async def search_instances(request: Request) -> Response:
         return await search(request, Level.INSTANCE)
 
     return routes
+
+
+def _response(page: Page, offer: Offer) -> Response:
+    if not page.found:
+        return Response(status_code=204, headers=PRIVATE)  # PS3.18 Table 10.6.3-1
+    if _XML in (offer.media_type, offer.part_type):
+        boundary = new_boundary()
+        return Response(_parts(page, boundary), media_type=related(_XML, boundary), headers=PRIVATE)
+    body = b"[" + b",".join(answer_json(each, page.shape) for each in page.found) + b"]"
+    return Response(body, media_type=offer.media_type, headers=PRIVATE)
+
+
+def _parts(page: Page, boundary: str) -> bytes:
+    """A part a result (PS3.18 8.7.3.2)."""
+    head = part_head(boundary, _XML)
+    parts = [head + native_dicom_model(each) + PART_TAIL for each in page.results]
+    return b"".join((*parts, closing(boundary)))

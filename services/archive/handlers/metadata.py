@@ -1,64 +1,61 @@
-"""Metadata (PS3.18 10.4.1.1.2), prepared once for each series."""
+"""Metadata (PS3.18 10.4.1.1.2): what is there, and the document of each series, prepared once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from services.archive.errors import NoSuchSeries
 from services.archive.handlers.finding import instance_of, series_of
-from services.archive.handlers.recording import recorded
-from services.archive.model import Document, Resource, etag
-from services.archive.ports import Documents, Events, Index
-from services.chassis.principal import Principal
-from services.contracts.events import Action
+from services.archive.model import Document, Resource
+from services.archive.negotiation import Form, metadata_form
+from services.archive.ports import Documents, Index
+from services.dicom.accept import MediaRange
 from services.store.model import SeriesRow
 
 
 @dataclass(frozen=True, slots=True)
-class MetadataAnswer:
-    """Metadata as it goes out; `body` is None when the client has this version already."""
+class Described:
+    """Metadata that is there, and its form.
 
-    etag: str
-    body: bytes | None
+    Attributes:
+        version: changes when the metadata does.
+        instances: how many.
+        series: of which all instances are meant; none where one instance is.
+        instance: the metadata of the one instance.
+    """
+
+    resource: Resource
+    form: Form
+    version: tuple[object, ...]
+    instances: int
+    series: Sequence[SeriesRow] = ()
+    instance: bytes = b""
 
 
-async def metadata(
-    resource: Resource,
-    root: str,
-    known: Callable[[str], bool],
-    *,
-    index: Index,
-    documents: Documents,
-    events: Events,
-    caller: Principal,
-) -> MetadataAnswer:
-    """Give the metadata of a study, a series or an instance (PS3.18 10.4.1.1.2).
-
-    Args:
-        resource: what is asked for.
-        root: address of the service, for BulkDataURIs.
-        known: says whether the client has the version of this entity tag.
+async def find(resource: Resource, ranges: Sequence[MediaRange], *, index: Index) -> Described:
+    """Find the metadata of a study, a series or an instance.
 
     Raises:
         NotFound: there is no such thing.
+        NotAcceptable: the client takes it neither as JSON nor as XML.
     """
-    async with recorded(Action.RETRIEVE, resource, "metadata", events=events, caller=caller) as tally:
-        if resource.sop_instance_uid:
-            row = await instance_of(resource, index=index)
-            tally.instances = 1
-            version = etag(resource.path, row.digest)
-            alone = Document(0, b"[%b]" % row.metadata)
-            url = f"{root}/{Resource(*resource.series).path}"
-            return MetadataAnswer(version, None if known(version) else alone.at(url))
-        found = await series_of(resource, index=index)
-        tally.instances = sum(each.instances for each in found)
-        version = etag(resource.path, *((each.series_instance_uid, each.change) for each in found))
-        if known(version):
-            return MetadataAnswer(version, None)
-        parts = [await _series_body(each, root, index=index, documents=documents) for each in found]
-        body = parts[0] if len(parts) == 1 else b"[%b]" % b",".join(part[1:-1] for part in parts)
-        return MetadataAnswer(version, body)
+    form = metadata_form(ranges, single=bool(resource.sop_instance_uid))
+    if resource.sop_instance_uid:
+        row = await instance_of(resource, index=index)
+        return Described(resource, form, (row.digest,), 1, instance=row.metadata)
+    found = await series_of(resource, index=index)
+    version = tuple((each.series_instance_uid, each.change) for each in found)
+    return Described(resource, form, version, sum(each.instances for each in found), found)
+
+
+async def bodies(found: Described, root: str, *, index: Index, documents: Documents) -> AsyncIterator[bytes]:
+    """Give a JSON array of the instances of each series, one after another, with BulkDataURIs under `root`."""
+    if not found.series:
+        alone = Document(0, b"[%b]" % found.instance)
+        yield alone.at(f"{root}/{Resource(*found.resource.series).path}")
+    for row in found.series:
+        yield await _body(row, root, index=index, documents=documents)
 
 
 async def prepare(resource: Resource, *, index: Index, documents: Documents) -> Document:
@@ -75,7 +72,7 @@ async def prepare(resource: Resource, *, index: Index, documents: Documents) -> 
     return document
 
 
-async def _series_body(row: SeriesRow, root: str, *, index: Index, documents: Documents) -> bytes:
+async def _body(row: SeriesRow, root: str, *, index: Index, documents: Documents) -> bytes:
     resource = Resource(row.study_instance_uid, row.series_instance_uid)
     document = await documents.get(row.study_instance_uid, row.series_instance_uid, row.change)
     if document is None:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 
+from services.archive.errors import NotDecodable
 from services.archive.handlers.finding import instance_of, instances_of
-from services.archive.handlers.recording import recorded
-from services.archive.handlers.retrieve import locate
-from services.archive.model import Resource
-from services.archive.ports import Events, Index, Objects
+from services.archive.handlers.recording import Accesses, recorded
+from services.archive.handlers.retrieve import place
+from services.archive.model import Located, Resource
+from services.archive.ports import Events, ImplicitWriter, Index, Objects, PixelDecoder, Places
+from services.chassis.faults import Fault
 from services.chassis.principal import Principal
 from services.contracts.events import Action
 from services.dicom import dicom_json
+from services.dicom.transfer_syntaxes import EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from services.store.model import InstanceRow, series_digest
 
 
@@ -62,21 +65,51 @@ async def read(
     resource: Resource,
     *,
     header_only: bool,
+    transfer_syntax_uid: str,
     chunk: int,
-    index: Index,
+    places: Places,
     objects: Objects,
-    events: Events,
+    accesses: Accesses,
     caller: Principal,
+    decoder: PixelDecoder,
+    writer: ImplicitWriter,
 ) -> AsyncIterator[bytes]:
-    """Read an instance as stored, in chunks; or only what is before Pixel Data.
+    """Read an instance in chunks: as stored, or decoded; or only what is before Pixel Data.
+
+    Args:
+        transfer_syntax_uid: Explicit or Implicit VR Little Endian; empty: as stored.
 
     Raises:
         NoSuchInstance: there is no such instance.
+        NotDecodable: not into this transfer syntax.
     """
-    found = await locate(resource, "header" if header_only else "instance", index=index, events=events, caller=caller)
-    length = found.layout.header_bytes if header_only else None
-    async for piece in objects.stream(found.digest, 0, length, chunk):
-        yield piece
+    detail, decoded = "header" if header_only else "instance", b""
+    try:
+        found = await place(resource, places=places)
+        as_stored = transfer_syntax_uid in ("", found.transfer_syntax_uid)
+        if not as_stored:
+            decoded = await _decoded(found, transfer_syntax_uid, objects=objects, decoder=decoder, writer=writer)
+    except Fault as fault:
+        await accesses.refuse(resource, detail, fault, caller=caller)
+        raise
+    length = found.layout.header_bytes if header_only else found.size
+    await accesses.note(resource, detail, caller=caller, size=length if as_stored else len(decoded))
+    if as_stored:
+        async for piece in objects.stream(found.digest, 0, length, chunk):
+            yield piece
+    for start in range(0, len(decoded), chunk):
+        yield decoded[start : start + chunk]
+
+
+async def _decoded(
+    found: Located, transfer_syntax_uid: str, *, objects: Objects, decoder: PixelDecoder, writer: ImplicitWriter
+) -> bytes:
+    if transfer_syntax_uid not in (EXPLICIT_LITTLE_ENDIAN, IMPLICIT_LITTLE_ENDIAN):
+        raise NotDecodable
+    data = await objects.read(found.digest)
+    if found.transfer_syntax_uid != EXPLICIT_LITTLE_ENDIAN:
+        data = await decoder.instance(data)
+    return await writer.implicit(data) if transfer_syntax_uid == IMPLICIT_LITTLE_ENDIAN else data
 
 
 def _digest(rows: Collection[InstanceRow]) -> str:

@@ -40,3 +40,16 @@ class Tally:
         """An instance of `size` bytes took `seconds`, from its first byte to the answer."""
         self._bytes.add(size, {"outcome": outcome.value})
         self._seconds.record(seconds, {"outcome": outcome.value})
+
+
+class RequestTally:
+    """`Requests` by OpenTelemetry."""
+
+    def __init__(self) -> None:
+        self._seconds = metrics.get_meter("plexus").create_histogram(
+            "plexus_bridge_request_seconds", "s", "From a request to its last response, by operation and status"
+        )
+
+    def answered(self, operation: str, status: str, seconds: float) -> None:
+        """See `Requests.answered`."""
+        self._seconds.record(seconds, {"operation": operation, "status": status})

@@ -2,7 +2,7 @@ import pytest
 
 from services.archive.errors import InvalidQuery
 from services.archive.searching import Search, parse_search
-from services.dicom.matching import AnyOf, Range, Universal, Wildcard
+from services.dicom.matching import AllOf, AnyOf, Empty, Fuzzy, Range, Universal, Wildcard
 from services.store.model import Level
 
 
@@ -38,10 +38,30 @@ def test_keys_of_the_levels_above_count_below() -> None:
     assert not search.warnings
 
 
-def test_a_key_of_a_level_below_is_ignored_and_named() -> None:
-    search = parsed(("SOPInstanceUID", "1.2"))
+def test_keys_of_the_levels_below_count_too() -> None:
+    search = parsed(("SOPInstanceUID", "1.2"), ("Modality", "CT"))
+    assert set(search.query.conditions) == {"SOPInstanceUID", "Modality"}
+    assert not search.warnings
+
+
+def test_a_key_that_is_not_supported_is_ignored_and_named() -> None:
+    search = parsed(("SliceThickness", "1"), ("00400275.00400100.00400002", "20240101"), ("orderby", "StudyDate"))
     assert search.query.conditions == {}
-    assert "SOPInstanceUID" in search.warnings[0]
+    assert "SliceThickness" in search.warnings[0]
+    assert "RequestAttributesSequence.ScheduledProcedureStepSequence" in search.warnings[1]
+    assert "unknown name" in search.warnings[2]
+
+
+def test_what_is_asked_for_is_answered_also_as_a_key_without_value() -> None:
+    search = parsed(("StudyDescription", "*ct*"), ("PatientAge", ""), ("SliceThickness", ""), ("Modality", "CT"))
+    assert search.include == {"00081030", "00101010", "00180050"}
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"), [("+0100", 60), (" 0100", 60), ("-0330", -210), ("+0000", 0), ("", None), ("*", None)]
+)
+def test_dates_may_be_of_another_time_zone(text: str, minutes: int | None) -> None:
+    assert parsed(("TimezoneOffsetFromUTC", text)).query.offset_from_utc == minutes
 
 
 def test_lists_under_one_key_add_up_and_contradictions_are_refused() -> None:
@@ -60,15 +80,25 @@ def test_limit_is_capped_and_one_more_is_asked_of_the_index() -> None:
 
 
 def test_fields_are_collected_from_keywords_and_tags() -> None:
-    search = parsed(("includefield", "00081030,PatientAge"), ("includefield", "nonsense"))
-    assert search.include == {"00081030", "00101010"}
+    search = parsed(("includefield", "00081030,PatientAge,00400275.00401001"), ("includefield", "nonsense"))
+    assert search.include == {"00081030", "00101010", "00400275.00401001"}
     assert not search.everything
-    assert parsed(("includefield", "all")).everything
+    assert search.warnings == ("an includefield of an unknown name was ignored",)
+    assert parsed(("includefield", "ALL")).everything
 
 
-def test_fuzzy_matching_is_answered_with_the_warning_of_the_standard() -> None:
-    assert not parsed(("fuzzymatching", "false")).warnings
-    assert "Only literal matching" in parsed(("fuzzymatching", "true")).warnings[0]
+def test_the_ways_of_matching_hold_for_all_keys_wherever_they_stand() -> None:
+    name = ("PatientName", "muller")
+    assert parsed(name, ("fuzzymatching", "true")).query.conditions == {
+        "PatientName": Fuzzy(("muller",), AnyOf(("muller",)))
+    }
+    assert parsed(("fuzzymatching", "false"), name).query.conditions == {"PatientName": AnyOf(("muller",))}
+    assert parsed(("AccessionNumber", '""'), ("emptyvaluematching", "true")).query.conditions == {
+        "AccessionNumber": Empty()
+    }
+    assert parsed(("ModalitiesInStudy", "CT\\PT"), ("multiplevaluematching", "true")).query.conditions == {
+        "ModalitiesInStudy": AllOf(("CT", "PT"))
+    }
 
 
 @pytest.mark.parametrize(
@@ -79,6 +109,8 @@ def test_fuzzy_matching_is_answered_with_the_warning_of_the_standard() -> None:
         ("limit", "９"),
         ("offset", ""),
         ("fuzzymatching", "maybe"),
+        ("emptyvaluematching", "1"),
+        ("TimezoneOffsetFromUTC", "CET"),
         ("StudyDate", "1 May"),
         ("StudyInstanceUID", "../../etc"),
     ],

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from services.bridge.errors import AbandonedError
-from services.bridge.model import Announced, Answer, Outcome, Peer, Rejection, Reply
+from services.bridge.model import Announced, Outcome, Rejection, Reply
 from services.bridge.ports import Transfer
 from services.chassis.principal import Principal
 
@@ -20,37 +20,15 @@ class FakeTransfer:
     def __init__(self, uid: str = "1.2.3", *, data: bytes = b"DICM", complete: bool = True) -> None:
         self.announced = Announced(CT, uid, EXPLICIT_LITTLE_ENDIAN)
         self.size = 0
-        self.answers: list[Answer] = []
         self._data = data
         self._complete = complete
 
-    async def file(self) -> AsyncIterator[bytes]:
+    def file(self) -> Iterator[bytes]:
         """The bytes, then the end or the sender's going."""
         self.size += len(self._data)
         yield self._data
         if not self._complete:
             raise AbandonedError
-
-    def answer(self, answer: Answer) -> None:
-        """Remember the answer."""
-        self.answers.append(answer)
-
-
-class FakeAssociation:
-    """An association that brings what it was made with."""
-
-    def __init__(self, transfers: Iterable[FakeTransfer] = (), ending: str = "released") -> None:
-        self.peer = Peer("SCANNER", "PLEXUS", "192.0.2.7")
-        self.ending = ""
-        self._transfers = list(transfers)
-        self._ending = ending
-
-    async def next(self) -> FakeTransfer | None:
-        """The next one."""
-        if self._transfers:
-            return self._transfers.pop(0)
-        self.ending = self._ending
-        return None
 
 
 class FakeArchive:
@@ -61,10 +39,11 @@ class FakeArchive:
         self.deliveries: list[list[str]] = []
         self.principals: list[Principal] = []
         self.ended = 0
+        self.cancelled = 0
         self._breaks_after = breaks_after
 
-    @asynccontextmanager
-    async def deliver(self, principal: Principal) -> AsyncIterator[FakeDelivery]:
+    @contextmanager
+    def deliver(self, principal: Principal) -> Iterator[FakeDelivery]:
         """A delivery, remembered."""
         self.principals.append(principal)
         received: list[str] = []
@@ -88,15 +67,19 @@ class FakeDelivery:
         """Whether the archive ended it, as one does that is restarted."""
         return self._breaks_after is not None and len(self._received) >= self._breaks_after
 
-    async def store(self, transfer: Transfer) -> Reply:
+    def store(self, transfer: Transfer) -> Reply:
         """Read the file to its end and reply."""
         self._received.append(transfer.announced.sop_instance_uid)
-        async for _ in transfer.file():
+        for _ in transfer.file():
             pass
         reply = self._archive.replies.pop(0) if self._archive.replies else Reply(Outcome.STORED)
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+    def cancel(self) -> None:
+        """Remember."""
+        self._archive.cancelled += 1
 
 
 class FakeTally:

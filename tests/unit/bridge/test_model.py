@@ -125,3 +125,8 @@ def test_syntaxes_keep_the_order_of_the_sender_and_lose_the_unknown() -> None:
 def test_every_transfer_syntax_for_stored_instances_is_known() -> None:
     streamed = {uid for uid in AllTransferSyntaxes if uid.startswith("1.2.840.10008.1.2.7.")}  # real-time video only
     assert set(known_syntaxes(AllTransferSyntaxes)) == set(AllTransferSyntaxes) - streamed
+
+
+def test_a_certificate_is_a_better_proof_than_an_ae_title() -> None:
+    claimed, shown = Peer("CT", "PLEXUS", "192.0.2.1"), Peer("CT", "PLEXUS", "192.0.2.1", certificate="0a1b")
+    assert (claimed.principal().proved_by, shown.principal().proved_by) == ("ae-title", "certificate:0a1b")

@@ -26,3 +26,18 @@ def test_an_impossible_ae_title_is_refused(monkeypatch: pytest.MonkeyPatch, titl
     monkeypatch.setenv("PLEXUS_BRIDGE_AE_TITLE", title)
     with pytest.raises(ValidationError):
         Settings()
+
+
+def test_there_has_to_be_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLEXUS_BRIDGE_DIMSE_PLAIN", "false")
+    with pytest.raises(ValidationError, match="nowhere to listen"):
+        Settings()
+
+
+def test_tls_needs_a_certificate_and_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLEXUS_BRIDGE_DIMSE_TLS_PORT", "2762")
+    with pytest.raises(ValidationError, match="tls_certificate"):
+        Settings()
+    monkeypatch.setenv("PLEXUS_BRIDGE_TLS_CERTIFICATE", "/tls/own.pem")
+    monkeypatch.setenv("PLEXUS_BRIDGE_TLS_KEY", "/tls/own.key")
+    assert Settings().dimse_tls_port == 2762

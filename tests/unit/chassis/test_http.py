@@ -8,8 +8,8 @@ from typing import Annotated
 import httpx
 import pytest
 import pytest_asyncio
-from fastapi import APIRouter, Depends
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 
 from services.chassis import http, telemetry
 from services.chassis.faults import Fault, PassingFault, PermanentFault
@@ -165,6 +165,64 @@ async def test_an_error_in_the_middle_of_a_body_is_not_taken_for_an_answer(
     with pytest.raises(AssertionError):  # httpx's: the body was never said to be complete; a server cuts the connection
         await client.get("/things/a/half")
     assert [record.getMessage() for record in caplog.records if record.name == "plexus.tested"] == ["http.failed"]
+
+
+@pytest_asyncio.fixture
+async def direct(health: Health) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of an app with a resource past the framework."""
+
+    async def answer(request: Request) -> Response:
+        match request.path_params["name"]:
+            case "missing":
+                raise PermanentFault("no-such-thing", "there is no such thing")
+            case "odd":
+                raise ValueError(SECRET)
+            case name:
+                found = {"name": name, "source": http.caller(request).source, "trace": telemetry.trace_id()}
+                return JSONResponse(found, headers={"X-Direct": "yes"})
+
+    app = http.create_app(
+        "tested",
+        health=health,
+        log=Log("tested"),
+        routers=[router()],
+        direct=[http.Direct("/things/{name}/parts/{number}", answer)],
+        status_of=lambda fault: 404,
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as found:
+        yield found
+
+
+async def test_a_direct_resource_is_answered_past_the_framework(direct: httpx.AsyncClient) -> None:
+    answer = await direct.get("/things/a/parts/1")
+    assert answer.json() == {"name": "a", "source": "127.0.0.1", "trace": ""}
+    assert (await direct.head("/things/a/parts/1")).headers["x-direct"] == "yes"
+    assert (await direct.post("/things/a/parts/1")).status_code == 404, "other methods go to the routes"
+    assert (await direct.get("/things/a")).status_code == 200
+
+
+async def test_a_fault_of_a_direct_resource_is_a_problem_too(
+    direct: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = await direct.get("/things/missing/parts/1")
+    assert (missing.status_code, missing.json()["code"]) == (404, "no-such-thing")
+    odd = await direct.get("/things/odd/parts/1")
+    assert (odd.status_code, odd.json()["code"]) == (500, "internal")
+    assert SECRET not in odd.text
+    assert [record.getMessage() for record in caplog.records if record.name == "plexus.tested"] == ["http.failed"]
+
+
+async def test_a_direct_resource_has_a_span_where_the_caller_traces_and_only_there(direct: httpx.AsyncClient) -> None:
+    with recorded() as exporter:
+        await direct.get("/things/a/parts/1")
+        assert not [span for span in exporter.get_finished_spans() if span.name.startswith("GET")]
+        with telemetry.span("client") as outer:
+            headers = telemetry.inject()
+        answer = await direct.get("/things/a/parts/1", headers=headers)
+        span = exporter.get_finished_spans()[-1]
+    assert answer.json()["trace"] == f"{outer.get_span_context().trace_id:032x}"
+    assert span.name == "GET /things/{name}/parts/{number}"
+    assert dict(span.attributes or {})["http.response.status_code"] == 200
 
 
 async def test_metrics_are_there(client: httpx.AsyncClient) -> None:

@@ -1,4 +1,6 @@
 import re
+from collections.abc import Iterable
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -24,10 +26,13 @@ DICOM = "application/dicom"
 Part = tuple[dict[str, str], bytes]
 
 
-def parts_of(body: bytes, boundary: str, *, step: int | None = None) -> list[Part]:
+def parts_of(
+    body: bytes, boundary: str, *, step: int | None = None, pieces: Iterable[bytes] | None = None
+) -> list[Part]:
     parser = MultipartParser(boundary)
     step = step or max(len(body), 1)
-    events = [event for at in range(0, len(body), step) for event in parser.feed(body[at : at + step])]
+    pieces = pieces or [body[at : at + step] for at in range(0, len(body), step)]
+    events = [event for piece in pieces for event in parser.feed(piece)]
     events += parser.close()
     parts: list[Part] = []
     open_part = False
@@ -77,6 +82,64 @@ def test_content_full_of_near_boundaries_is_read_however_it_is_cut(content: byte
     if re.search(rb"(^|\r\n)--b(--|[ \t]*\r\n|[ \t]*$|-$)", content):
         return
     assert parts_of(body_of([content], "b"), "b", step=step) == [({"content-type": DICOM}, content)]
+
+
+def obvious(body: bytes) -> list[Part] | MultipartReason:
+    """What RFC 2046 5.1.1 says of a whole body with the boundary `b`: slow, and easy to believe."""
+    text = b"\r\n" + body
+    delimiter = re.compile(rb"\r\n--b(--|[ \t]*\r\n)")
+    parts: list[Part] = []
+    found = delimiter.search(text)
+    if found is None:
+        return MultipartReason.UNFINISHED if body.strip() else MultipartReason.NO_PARTS
+    while found[1] != b"--":
+        head = re.compile(rb"(?=\r\n)|(.*?\r\n)(?=\r\n)", re.DOTALL).match(text, found.end())
+        if head is None:
+            return MultipartReason.UNFINISHED
+        headers: dict[str, str] = {}
+        for line in re.sub(rb"\r\n[ \t]+", b" ", head[0]).split(b"\r\n"):
+            name, colon, value = line.decode("latin_1").partition(":")
+            if line and not (colon and name.strip()):
+                return MultipartReason.BAD_HEADER
+            if line:
+                headers.setdefault(name.strip().lower(), value.strip())
+        # The blank line's end may be that of the delimiter.
+        found = delimiter.search(text, head.end())
+        if found is None:
+            return MultipartReason.UNFINISHED
+        parts.append((headers, text[head.end() + 2 : found.start()]))
+    return parts or MultipartReason.NO_PARTS
+
+
+_SHREDS = (
+    b"\r\n",
+    b"--b",
+    b"\r\n--b\r\n",
+    b"\r\n--b--",
+    b"X: y\r\n",
+    b"\r\n\r\n",
+    b"--",
+    b" ",
+    b"x",
+    b"-",
+    b"\r",
+    b"\n",
+)
+
+
+@given(
+    shreds=st.lists(st.sampled_from(_SHREDS), max_size=14).map(b"".join),
+    cuts=st.sets(st.integers(0, 80)),
+)
+def test_any_body_however_it_is_cut_is_read_as_the_obvious_reader_reads_it(shreds: bytes, cuts: set[int]) -> None:
+    body = b"--b\r\nX: y\r\n\r\n" + shreds
+    edges = sorted({0, len(body), *(cut for cut in cuts if cut < len(body))})
+    expected = obvious(body)
+    try:
+        found: list[Part] | MultipartReason = parts_of(body, "b", pieces=[body[a:b] for a, b in pairwise(edges)])
+    except MultipartError as error:
+        found = error.reason
+    assert found == expected
 
 
 @pytest.mark.parametrize("step", [1, 2, 7, 1000])

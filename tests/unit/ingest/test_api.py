@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from functools import partial
 
 import httpx
@@ -119,3 +120,70 @@ async def test_a_database_that_is_away_is_503_with_the_time_to_come_back(app: Fa
 
     assert response.status_code == 503
     assert response.headers["retry-after"] == "5"
+
+
+async def test_one_file_needs_no_parts(app: FastAPI) -> None:
+    response = await post(app, made(), **{"Content-Type": "application/dicom"})
+
+    assert response.status_code == 200
+    assert len(response.json()["00081199"]["Value"]) == 1
+
+
+@pytest.mark.parametrize("members", [1, 2])
+async def test_a_body_may_be_compressed(app: FastAPI, members: int) -> None:
+    body = part(made()) + part(made()) + multipart.closing("b")
+    cut = len(body) // members
+    packed = b"".join(gzip.compress(body[at : at + cut]) for at in range(0, len(body), cut))
+
+    response = await post(app, packed, **{"Content-Encoding": "gzip"})
+
+    assert response.status_code == 200
+    assert len(response.json()["00081199"]["Value"]) == 2
+
+
+async def test_a_compressed_body_that_breaks_off_keeps_what_came_whole(app: FastAPI) -> None:
+    packed = gzip.compress(part(made()) + part(made(Manufacturer=uids.new_uid())) + multipart.closing("b"), 0)
+
+    response = await post(app, packed[:-200], **{"Content-Encoding": "gzip"})
+
+    assert response.status_code == 202
+    assert len(response.json()["00081199"]["Value"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("content_type", "coding", "status"),
+    [
+        ("multipart/related; type=application/dicom; boundary=b", "compress", 415),
+        ("multipart/related; type=application/dicom; boundary=b", "gzip, gzip", 415),
+        ("multipart/related; type=application/dicom; boundary=b", "gzip", 400),
+        ("multipart/related; type=application/dicom", "", 400),
+        ("multipart/related; type=text/plain; boundary=b", "", 415),
+        ("multipart/form-data; boundary=b", "", 415),
+        ("application/json", "", 415),
+        ("", "", 415),
+    ],
+)
+async def test_a_body_that_is_nothing_we_know_is_told_so(
+    app: FastAPI, content_type: str, coding: str, status: int
+) -> None:
+    response = await post(app, b"nothing", **{"Content-Type": content_type, "Content-Encoding": coding})
+
+    assert response.status_code == status
+    assert ("accept-encoding" in response.headers) == (coding in ("compress", "gzip, gzip"))
+
+
+@pytest.mark.parametrize("content_type", ["application/dicom", "application/dicom+json"])
+async def test_an_empty_body_is_told_so(app: FastAPI, content_type: str) -> None:
+    response = await post(app, b"", **{"Content-Type": content_type})
+
+    assert (response.status_code, response.json()["code"]) == (400, "empty-request")
+
+
+@pytest.mark.parametrize("path", ["/dicom-web/studies", "/dicom-web/studies/1.2.3"])
+async def test_what_may_be_done_with_the_studies_is_told(app: FastAPI, path: str) -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://host.test:8080") as client:
+        options, put = await client.options(path), await client.put(path)
+
+    assert (options.status_code, options.headers["allow"]) == (204, "POST, OPTIONS")
+    assert put.status_code == 405
+    assert "POST" in put.headers["allow"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.dicom import uids
+from services.dicom.dicom_json import loads
 from services.dicom.part10 import parse_instance
-from services.store import columns
+from services.store import columns, terms
 from services.store.model import Entry
 from tests.unit.ingest.made import made
 
@@ -63,17 +65,42 @@ def test_a_time_is_filled_up_so_that_it_sorts(value: str, column: str) -> None:
     assert columns.time_column(value) == column
 
 
-def test_request_attributes_are_sets_of_all_items() -> None:
+def test_attributes_of_items_stay_with_their_items() -> None:
     from pydicom.dataset import Dataset
 
     first, second = Dataset(), Dataset()
     first.RequestedProcedureID, first.ScheduledProcedureStepID = "RP1", "S1"
     second.RequestedProcedureID = "RP2"
 
-    row = series(RequestAttributesSequence=[first, second])
+    more = loads(str(series(RequestAttributesSequence=[first, second])["more"]))
 
-    assert row["requested_procedure_ids"] == ["rp1", "rp2"]
-    assert row["scheduled_procedure_step_ids"] == ["s1"]
+    assert more["00400275"] == [{"00400009": ["s1"], "00401001": ["rp1"]}, {"00401001": ["rp2"]}]
+
+
+def test_what_has_no_column_is_kept_as_it_is_matched() -> None:
+    more = loads(str(study(InstitutionName="Spital Zürich", PatientAge="041Y", PatientWeight="70.50")["more"]))
+
+    assert more["00080080"] == ["spital zurich"]
+    assert more["00101010"] == ["041Y"]
+    assert more["00101030"] == ["70.5"]
+
+
+def test_a_moment_is_known_where_date_time_and_offset_are() -> None:
+    more = loads(str(study(StudyDate="20240101", StudyTime="0030", TimezoneOffsetFromUTC="+0100")["more"]))
+    assert more["moments"] == {"Study": "2023-12-31T23:30:00"}
+    assert "moments" not in loads(str(study(StudyDate="20240101", StudyTime="0030")["more"]))
+    assert "moments" not in loads(
+        str(study(StudyDate="20240101", StudyTime=None, TimezoneOffsetFromUTC="+0100")["more"])
+    )
+
+
+@given(st.text("aAé*?= ^", min_size=1, max_size=8), st.text("aAé*?= ^", max_size=8))
+def test_whatever_a_pattern_matches_has_all_its_terms(value: str, pattern: str) -> None:
+    column = columns.folded_column(value)
+    pieces = terms.pieces_of(pattern)
+    wild = {terms.RUN: ".*", terms.ONE: "."}
+    if re.fullmatch("".join(wild.get(piece) or re.escape(piece) for piece in pieces), column, re.DOTALL) and column:
+        assert terms.triples_of_pattern("k", pieces) <= terms.triples("k", column)
 
 
 def test_a_number_that_is_none_or_too_large_is_left_out() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 import os
 from pathlib import Path
 
@@ -56,7 +58,7 @@ async def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the
     objects = FileObjects(tmp_path)
     await keep(objects, b"the first one makes the folders")
     (tmp_path / "000").mkdir(exist_ok=True)
-    monkeypatch.setattr("services.store.file_objects.os.fsync", noted_fsync)
+    monkeypatch.setattr("services.store.disk.os.fsync", noted_fsync)
     monkeypatch.setattr(Path, "rename", noted_rename)
     await keep(objects, bytes(size))
 
@@ -69,7 +71,7 @@ async def test_a_disk_that_is_full_leaves_nothing_and_says_so(tmp_path: Path, mo
         raise OSError(28, "No space left on device")
 
     objects = FileObjects(tmp_path)
-    monkeypatch.setattr("services.store.file_objects.os.write", full)
+    monkeypatch.setattr("services.store.disk.os.pwrite", full)
 
     with pytest.raises(ObjectsUnavailable):
         await keep(objects, b"bytes")
@@ -99,3 +101,30 @@ async def test_a_sweep_removes_old_drafts_and_nothing_else(tmp_path: Path) -> No
     assert not old.exists()
     assert new.exists()
     assert await objects.read(digest) == b"an object"
+
+
+async def test_whoever_comes_as_a_lot_ends_is_served_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.store.disk.os.fsync", lambda _: None)
+    objects = FileObjects(tmp_path)
+
+    async def one_after_another(sender: int) -> None:
+        for number in range(100):
+            await keep(objects, b"%d %d" % (sender, number))
+
+    await asyncio.gather(*(one_after_another(sender) for sender in range(4)))
+
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 400
+
+
+async def test_one_draft_that_the_disk_does_not_take_leaves_the_others_of_its_lot_alone(tmp_path: Path) -> None:
+    objects = FileObjects(tmp_path)
+    digests = [hashlib.sha256(content).hexdigest() for content in (b"one", b"two", b"three")]
+    (tmp_path / digests[1][:3]).write_text("a file where the folder should be")
+
+    kept = await asyncio.gather(
+        *(keep(objects, content) for content in (b"one", b"two", b"three")), return_exceptions=True
+    )
+
+    assert [kept[0], kept[2]] == [digests[0], digests[2]]
+    assert isinstance(kept[1], ObjectsUnavailable)
+    assert not list((tmp_path / "incoming").iterdir())

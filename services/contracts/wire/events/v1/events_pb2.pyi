@@ -375,6 +375,7 @@ class CommitmentRequested(_message.Message):
     TRANSACTION_UID_FIELD_NUMBER: _builtins.int
     REFERENCES_FIELD_NUMBER: _builtins.int
     DUPLICATE_FIELD_NUMBER: _builtins.int
+    PROVED_BY_FIELD_NUMBER: _builtins.int
     ae_title: _builtins.str
     """of the peer"""
     source: _builtins.str
@@ -386,6 +387,8 @@ class CommitmentRequested(_message.Message):
     """deflated lines `<SOP class UID> <SOP instance UID>`"""
     duplicate: _builtins.bool
     """the transaction is in use already, for other instances"""
+    proved_by: _builtins.str
+    """how the peer was known"""
     def __init__(
         self,
         *,
@@ -395,10 +398,11 @@ class CommitmentRequested(_message.Message):
         transaction_uid: _builtins.str = ...,
         references: _builtins.bytes = ...,
         duplicate: _builtins.bool = ...,
+        proved_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ae_title", b"ae_title", "called_ae_title", b"called_ae_title", "duplicate", b"duplicate", "references", b"references", "source", b"source", "transaction_uid", b"transaction_uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ae_title", b"ae_title", "called_ae_title", b"called_ae_title", "duplicate", b"duplicate", "proved_by", b"proved_by", "references", b"references", "source", b"source", "transaction_uid", b"transaction_uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,130 @@
+"""C-STORE as SCU: the bytes of data sets as they come, over an association that is open (PS3.4 B, PS3.7 9.1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from io import BytesIO
+from typing import Final
+
+from pynetdicom.dimse_messages import C_STORE_RQ
+from pynetdicom.dimse_primitives import C_STORE
+from pynetdicom.pdu_primitives import P_DATA
+
+from services.bridge.adapters.line import Caller, Lend, Line
+from services.bridge.errors import AbandonedError, UnreachableError
+from services.bridge.exchanging import Place
+from services.bridge.ports import Addresses, Exchange
+
+_MEDIUM: Final = 0
+_LONGEST_PDU: Final = 128 * 1024
+"""For peers that take more, or set no limit."""
+_PDV_HEADER: Final = 6
+
+
+class AssociationSink:
+    """`Sink` over an association."""
+
+    def __init__(
+        self, line: Line, lend: Lend, *, first_message_id: int, originator: tuple[str, int] | None = None
+    ) -> None:
+        self._line = line
+        self._lend = lend
+        self._message_id = first_message_id
+        self._originator = originator
+        self._contexts: dict[str, dict[str, int]] = {}
+        for context in line.assoc.accepted_contexts:
+            if context.as_scu and context.context_id is not None:
+                syntaxes = self._contexts.setdefault(str(context.abstract_syntax), {})
+                syntaxes.setdefault(str(context.transfer_syntax[0]), context.context_id)
+        line.hasten()
+        announced = line.assoc.dimse.maximum_pdu_size
+        self._pdu_bytes = min(announced, _LONGEST_PDU) if announced else _LONGEST_PDU
+
+    def accepted(self, sop_class_uid: str) -> Sequence[str]:
+        """See `Sink.accepted`; none once the association is over."""
+        return () if self._line.gone else tuple(self._contexts.get(sop_class_uid, ()))
+
+    async def store(self, place: Place, transfer_syntax_uid: str, chunks: AsyncIterator[bytes]) -> int | None:
+        """See `Sink.store`. One chunk is held back, because the last one is marked (PS3.8 E.2)."""
+        context_id = self._contexts[place.sop_class_uid][transfer_syntax_uid]
+        held = await anext(chunks, b"")  # what cannot be read at all must not cost the association
+        begun = False
+        try:
+            message_id = await self._lend(partial(self._begin, place, context_id))
+            begun = True
+            async for chunk in chunks:
+                await self._lend(partial(self._data, context_id, held, last=False))
+                held = chunk
+            await self._lend(partial(self._data, context_id, held, last=True))
+            begun = False
+            status: int | None = await self._lend(partial(self._status, message_id))
+        except AbandonedError:
+            return None
+        finally:
+            if begun and not self._line.gone:
+                # The peer waits for the rest of a data set that will not come.
+                await self._lend(self._line.assoc.abort)
+        return status
+
+    def _begin(self, place: Place, context_id: int) -> int:
+        primitive = C_STORE()
+        primitive.MessageID = self._message_id = self._message_id % 0xFFFF + 1
+        primitive.AffectedSOPClassUID = place.sop_class_uid
+        primitive.AffectedSOPInstanceUID = place.sop_instance_uid
+        primitive.Priority = _MEDIUM
+        if self._originator is not None:
+            primitive.MoveOriginatorApplicationEntityTitle, primitive.MoveOriginatorMessageID = self._originator
+        primitive.DataSet = BytesIO(b"\0\0")  # says that there will be one
+        message = C_STORE_RQ()
+        message.primitive_to_message(primitive)
+        message.data_set = None
+        for part in message.encode_msg(context_id, self._pdu_bytes):
+            self._line.put(part)
+        return self._message_id
+
+    def _data(self, context_id: int, data: bytes, *, last: bool) -> None:
+        for fragment, is_last in _fragments(data, self._pdu_bytes - _PDV_HEADER):
+            part = P_DATA()
+            control = b"\x02" if last and is_last else b"\x00"
+            part.presentation_data_value_list.append((context_id, control + fragment))
+            self._line.put(part)
+
+    def _status(self, message_id: int) -> int | None:
+        status = self._line.reply(C_STORE, message_id).Status
+        return None if status is None else int(status)
+
+
+def _fragments(data: bytes, size: int) -> Iterator[tuple[bytes, bool]]:
+    for start in range(0, max(len(data), 1), size):
+        yield data[start : start + size], start + size >= len(data)
+
+
+class AssociationDestinations:
+    """`Destinations` that are called when they are needed."""
+
+    def __init__(self, caller: Caller, addresses: Addresses) -> None:
+        self._caller = caller
+        self._addresses = addresses
+
+    def knows(self, ae_title: str) -> bool:
+        """See `Destinations.knows`."""
+        return self._addresses.of(ae_title) is not None
+
+    @asynccontextmanager
+    async def open(
+        self, ae_title: str, proposals: Sequence[tuple[str, tuple[str, ...]]], exchange: Exchange
+    ) -> AsyncIterator[AssociationSink]:
+        """See `Destinations.open`."""
+        address = self._addresses.of(ae_title)
+        if address is None:
+            raise UnreachableError("peer-unknown")
+        peer = exchange.request.peer
+        called = self._caller.call(ae_title, address, proposals, calling=peer.called_ae_title)
+        line = await exchange.lend(called.__enter__)
+        try:
+            originator = peer.calling_ae_title, exchange.request.message_id
+            yield AssociationSink(line, exchange.lend, first_message_id=0, originator=originator)
+        finally:
+            await exchange.lend(partial(called.__exit__, None, None, None))
