@@ -20,6 +20,7 @@ from services.bridge.model import STORAGE_CLASSES
 from services.bridge.settings import Settings as BridgeSettings
 from services.dicom.attributes import INSTANCE, SERIES, STUDY, Attribute
 from services.dicom.reasons import Reason
+from services.pixels.table import table as transfer_syntaxes
 from services.store.model import Level
 from services.store.search import SEARCHABLE
 
@@ -101,6 +102,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "failure-reasons": failure_reasons,
     "search-keys": search_keys,
     "bridge-settings": bridge_settings,
+    "transfer-syntaxes": transfer_syntaxes,
 }
 
 
