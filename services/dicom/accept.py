@@ -107,7 +107,7 @@ def choose(ranges: Sequence[MediaRange], offers: Sequence[Offer]) -> Offer | Non
     """Gives what the client likes best among the offers, or None when it takes none of them (406).
 
     The weight of an offer is that of the most specific range that speaks of it (RFC 9110 12.5.1). Of equal weights,
-    what is there comes before what has to be made; then the one whose range comes first, then the one that we offer first.
+    what is there comes before what has to be made; then the one whose range comes first, then our own first.
     """
     best: tuple[tuple[float, bool, int], Offer] | None = None
     for offer in offers:

@@ -149,7 +149,7 @@ class Composer:
     async def _refuse(self, reason: Reason, announced: Announced) -> None:
         arrival = self._intake.begin(announced)
         arrival.verdict = Verdict.refused(reason, announced)
-        await self._intake.offer(arrival)
+        await self._intake.offer(arrival, more=True)
 
     async def _compose(self, data_set: DicomJson) -> None:
         """Put one instance together, and offer it."""
@@ -185,7 +185,7 @@ class Composer:
             arrival.verdict = Verdict.refused(error.reason, announced)
         except PassingFault as fault:
             arrival.verdict = Verdict.unavailable(fault.code, fault.reason, announced)
-        await self._intake.offer(arrival)
+        await self._intake.offer(arrival, more=True)
 
     async def _settled(self, data_set: DicomJson) -> tuple[TransferSyntax, DicomJson]:
         """Choose the transfer syntax, and describe the pixels where the metadata leaves it to them."""

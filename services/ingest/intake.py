@@ -15,6 +15,9 @@ from services.ingest.model import Announced, Verdict
 from services.ingest.ports import Deliveries, Objects
 from services.store.drafts import Draft
 
+_GATHER_SECONDS = 0.05
+"""How long an instance waits for others at most."""
+
 
 class Arrival:
     """An instance while its bytes come in.
@@ -56,6 +59,9 @@ class Intake:
 
     The edge calls `begin` for each, writes its bytes, calls `offer`, and `close` at the end; `verdicts` gives what
     became of them. `offer` waits while too many are in flight, so a fast sender is slowed down and memory stays flat.
+
+    Where the sender waits for all of them, some are gathered before any is stored: what begins together is forced to
+    the disk together and committed together, and that is what a store costs.
     """
 
     def __init__(
@@ -65,6 +71,9 @@ class Intake:
         self._objects = objects
         self._max_bytes = max_bytes
         self._free = asyncio.Semaphore(in_flight)
+        self._at_once = max(in_flight // 2, 1)  # the other half comes in meanwhile
+        self._gathered: list[Arrival] = []
+        self._timer: asyncio.TimerHandle | None = None
         self._tasks: asyncio.Queue[asyncio.Task[Verdict] | None] = asyncio.Queue()
         self._running: set[asyncio.Task[Verdict]] = set()
 
@@ -76,17 +85,32 @@ class Intake:
         """A place for bytes of which instances will be made."""
         return self._objects.draft(hashed=False)
 
-    async def offer(self, arrival: Arrival) -> None:
-        """Begin to store an instance that has come in whole."""
+    async def offer(self, arrival: Arrival, *, more: bool = False) -> None:
+        """Begin to store an instance that has come in whole; it may wait for others a moment if `more` will come."""
+        if self._free.locked():
+            self._begin_gathered()
         await self._free.acquire()
-        task = asyncio.create_task(self._one(arrival))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
-        self._tasks.put_nowait(task)
+        self._gathered.append(arrival)
+        if not more or len(self._gathered) >= self._at_once or arrival.draft.large:
+            self._begin_gathered()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_GATHER_SECONDS, self._begin_gathered)
 
     def close(self) -> None:
         """Nothing more will come."""
+        self._begin_gathered()
         self._tasks.put_nowait(None)
+
+    def _begin_gathered(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        gathered, self._gathered = self._gathered, []
+        for arrival in gathered:
+            task = asyncio.create_task(self._one(arrival))
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+            self._tasks.put_nowait(task)
 
     async def verdicts(self) -> AsyncIterator[Verdict]:
         """What became of each, in the order in which they were offered, until `close`."""
@@ -96,6 +120,7 @@ class Intake:
 
     async def drain(self) -> None:
         """Wait for what is in flight."""
+        self._begin_gathered()
         if self._running:
             await asyncio.wait(self._running)
 

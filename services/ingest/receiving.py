@@ -100,7 +100,7 @@ class Files:
         """See `Taker.end`."""
         assert self._arrival is not None  # noqa: S101  # `begin` came first
         whole, self._arrival = self._arrival, None
-        await self._intake.offer(whole)
+        await self._intake.offer(whole, more=True)
 
     async def close(self) -> None:
         """See `Taker.close`."""

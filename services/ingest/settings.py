@@ -26,7 +26,7 @@ class Settings(LinkSettings, RpcSettings, BusSettings, DatabaseSettings, Service
     """An instance that is larger is refused."""
     max_metadata_bytes: int = Field(16 * 1024**2, gt=0)
     """Of one request that brings metadata and bulk data apart: metadata is held in memory."""
-    instances_in_flight: int = Field(16, ge=1, le=64)
+    instances_in_flight: int = Field(24, ge=1, le=64)
     """How many instances of one delivery are checked and stored at a time."""
     settle_seconds: float = Field(2.0, ge=0)
     """A series settles when what carried it has ended and nothing new came for so long."""

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import socket
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
 import grpc.aio
 import nats
-import pytest
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from services.contracts import calls, subjects
@@ -23,53 +16,10 @@ from services.dicom import uids
 from services.dicom.part10 import parse_instance
 from services.store.file_objects import FileObjects
 from services.store.model import series_digest
+from tests.integration.ingest_process import Process, process  # noqa: F401  # a fixture
 from tests.unit.ingest.made import made
 
 _COUNT = 60
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Process:
-    """Ingest as its own process; `start` again after `kill`."""
-
-    def __init__(self, database_url: str, nats_url: str, folder: Path) -> None:
-        self.address = f"127.0.0.1:{(port := free_port())}"
-        self._log = folder / "log"
-        self._environment = os.environ | {
-            "PLEXUS_INGEST_DATABASE_URL": database_url,
-            "PLEXUS_INGEST_NATS_URL": nats_url,
-            "PLEXUS_INGEST_OBJECTS_URL": f"file://{folder}/objects",
-            "PLEXUS_INGEST_HTTP_PORT": str(free_port()),
-            "PLEXUS_INGEST_GRPC_PORT": str(port),
-            "PLEXUS_INGEST_SETTLE_SECONDS": "0.5",
-            "PLEXUS_INGEST_DELIVERY_LOST_SECONDS": "2",
-        }
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.ingest"], env=self._environment, stdout=log, stderr=log
-            )
-
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        if self._process is not None:
-            self._process.send_signal(number)
-            self._process.wait(60)
-            self._process = None
-
-
-@pytest.fixture
-def process(database_url: str, nats_url: str, tmp_path: Path) -> Iterator[Process]:
-    started = Process(database_url, nats_url, tmp_path)
-    started.start()
-    yield started
-    started.kill(signal.SIGTERM)
 
 
 async def deliver(address: str, files: list[bytes], outcomes: dict[int, int], *, until: int = _COUNT) -> None:
@@ -99,7 +49,10 @@ async def deliver(address: str, files: list[bytes], outcomes: dict[int, int], *,
 
 
 async def test_what_was_said_to_be_stored_survives_a_kill_and_the_series_settles(
-    process: Process, database_url: str, nats_url: str, tmp_path: Path
+    process: Process,  # noqa: F811
+    database_url: str,
+    nats_url: str,
+    tmp_path: Path,
 ) -> None:
     study, series = uids.new_uid(), uids.new_uid()
     files = [made(64, StudyInstanceUID=study, SeriesInstanceUID=series, InstanceNumber=n) for n in range(_COUNT)]

@@ -91,8 +91,7 @@ class Line:
         """
         dul = self.assoc.dul
         if isinstance(dul, Reactor):
-            dul.hasten()
-            return
+            return  # it always does
         transport = dul.socket
         if _QUICK_ACK is None or transport is None or transport.socket is None:
             return

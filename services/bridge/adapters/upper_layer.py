@@ -170,10 +170,6 @@ class Reactor(DULServiceProvider):
         self._acceptor.ended(self._acceptor)
         self._acceptor.turn()
 
-    def hasten(self) -> None:
-        """See `Line.hasten`."""
-        self._wire.hasten()
-
     def kill_dul(self) -> None:
         """End the thread."""
         self._kill_thread = True

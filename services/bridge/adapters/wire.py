@@ -49,7 +49,6 @@ class Wire:
         self._number = connection.fileno()
         self._lock = threading.Lock()
         self._open = True
-        self._hasty = False
 
     def wait(self, seconds: float) -> bool:
         """Wait until there is something to read, or somebody wakes us; whether there is something to read."""
@@ -99,14 +98,8 @@ class Wire:
                 at += got
                 if not got or (at < len(into) and time.monotonic() > until):
                     raise AbandonedError
-            if self._hasty and _QUICK_ACK is not None:
-                self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
         except OSError:
             raise AbandonedError from None
-
-    def hasten(self) -> None:
-        """From now on acknowledge at once what was read (see `Line.hasten`)."""
-        self._hasty = True
 
     def discard(self) -> bool:
         """Read away what is there; whether the peer may send more."""

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from services.store import disk
 from services.store.errors import ObjectsAddress, ObjectsUnavailable
 from services.store.file_objects import FileObjects, open_objects
 
@@ -127,4 +131,43 @@ async def test_one_draft_that_the_disk_does_not_take_leaves_the_others_of_its_lo
 
     assert [kept[0], kept[2]] == [digests[0], digests[2]]
     assert isinstance(kept[1], ObjectsUnavailable)
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+@pytest.mark.parametrize("step", range(0, 40, 3))
+async def test_whichever_step_fails_what_is_said_to_be_kept_is_there_and_forced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """A lot of eight has 8 writes, 8 new folders, 8 renames, and forces 8 files, 8 folders and the root."""
+    contents = [b"%d" % number for number in range(8)]
+    steps = itertools.count()
+    forced: set[Path] = set()
+    objects = FileObjects(tmp_path)
+    (tmp_path / "incoming").mkdir()
+
+    def failing(target: object, name: str, noted: Callable[..., None] = lambda *_: None) -> None:
+        real = getattr(target, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            if next(steps) == step:
+                raise OSError(5, "Input/output error")
+            result = real(*arguments, **named)
+            noted(*arguments)
+            return result
+
+        monkeypatch.setattr(target, name, call)
+
+    failing(disk, "write_file")
+    failing(disk, "force_folder", forced.add)
+    failing(Path, "rename")
+    failing(Path, "mkdir")
+
+    kept = await asyncio.gather(*(keep(objects, content) for content in contents), return_exceptions=True)
+
+    for content, digest in zip(contents, kept, strict=True):
+        if isinstance(digest, str):
+            assert objects.path(digest).read_bytes() == content
+            assert {objects.path(digest).parent, tmp_path} <= forced
+        else:
+            assert isinstance(digest, ObjectsUnavailable)
     assert not list((tmp_path / "incoming").iterdir())
