@@ -14,6 +14,7 @@ from services.archive.adapters.postgres import PostgresDocuments
 from services.archive.adapters.recent import RecentAnswers
 from services.archive.adapters.rendering import WorkerRenderer
 from services.archive.adapters.workers import Workers
+from services.archive.api import changefeed
 from services.archive.api.rendered import Rendered
 from services.archive.api.wado import Wado
 from services.archive.errors import http_status
@@ -25,6 +26,7 @@ from services.chassis import database, rpc
 from services.chassis.bus import connected
 from services.chassis.service import Frame, Runtime
 from services.contracts import calls, subjects
+from services.store.changes import ChangeFeed
 from services.store.file_objects import open_objects
 from services.store.holdings import Holdings
 from services.store.places import Places
@@ -118,7 +120,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         events=bus,
         accesses=accesses,
         wado=wado,
-        others=[images.router()],
+        others=[images.router(), changefeed.router(changes=ChangeFeed(pool), events=bus)],
         max_results=settings.max_results,
         public_url=settings.public_url,
     )
