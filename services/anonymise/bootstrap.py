@@ -44,7 +44,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             dead_subject=subjects.DEAD,
         )
     )
-    await bus.ensure(subjects.STREAMS)
+    await bus.wait_for(subjects.STREAMS)
     outbox = Outbox(pool, bus, frame.log)
     releases = PostgresReleases(pool, outbox)
     archive = GrpcArchive(await enter(rpc.channel(settings.archive_address)))

@@ -55,7 +55,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             dead_subject=subjects.DEAD,
         )
     )
-    await bus.ensure(subjects.STREAMS)
+    await bus.wait_for(subjects.STREAMS)
     index = IndexReader(pool)
     documents = BehindDocuments(PostgresDocuments(pool))
     frame.parts.push_async_callback(documents.close)

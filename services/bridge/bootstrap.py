@@ -99,5 +99,5 @@ async def _bus(settings: Settings, frame: Frame) -> Bus | None:
             dead_subject=subjects.DEAD,
         )
     )
-    await bus.ensure(subjects.STREAMS)
+    await bus.wait_for(subjects.STREAMS)
     return bus

@@ -38,7 +38,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             dead_subject=subjects.DEAD,
         )
     )
-    await bus.ensure(subjects.STREAMS)
+    await bus.wait_for(subjects.STREAMS)
     anonymise = await enter(rpc.channel(settings.anonymise_address))
     archive = await enter(rpc.channel(settings.archive_address))
     ingest = await enter(rpc.channel(settings.ingest_address))

@@ -39,7 +39,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             dead_subject=subjects.DEAD,
         )
     )
-    await bus.ensure(subjects.STREAMS)
+    await bus.wait_for(subjects.STREAMS)
     archive = GrpcArchive(await enter(rpc.channel(settings.archive_address)))
 
     outbox = Outbox(pool, bus, frame.log)

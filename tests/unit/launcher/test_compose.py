@@ -125,7 +125,8 @@ def test_every_mounted_file_exists(compose: dict[str, Any]) -> None:
 def test_every_variable_of_the_caddyfile_and_of_nats_is_set(compose: dict[str, Any]) -> None:
     caddyfile = (REPOSITORY / "deploy" / "edge" / "Caddyfile").read_text()
     assert set(re.findall(r"\{\$(PLEXUS_\w+)\}", caddyfile)) == set(_service(compose, "edge")["environment"])
-    configuration = (REPOSITORY / "deploy" / "nats" / "nats.conf").read_text()
+    nats = REPOSITORY / "deploy" / "nats"
+    configuration = (nats / "nats.conf").read_text() + (nats / "permissions.conf").read_text()
     assert set(re.findall(r"\$(PLEXUS_\w+)", configuration)) == set(_service(compose, "nats")["environment"])
 
 

@@ -69,7 +69,7 @@ def test_the_compute_zone_gets_no_address_and_no_secret_of_the_hospital_zone(loc
             continue
         told = " ".join(registry.environment(part, local).values())
         assert not [port.name for port in hospital_ports if re.search(rf":{local.settings.ports[port.name]}\b", told)]
-        assert not [name for name, value in passwords.items() if value in told and name != "nats_compute"]
+        assert not [name for name, value in passwords.items() if value in told and name != f"nats_{part.name}"]
         assert str(local.settings.secrets) not in told
         assert "objects" not in told
 
