@@ -38,6 +38,8 @@ pytestmark = pytest.mark.usefixtures("shared_data")
 _IDENTIFYING = (0x0008_0018, 0x0020_000D, 0x0020_000E)
 _META_INSTANCE = 0x0002_0003
 _META_BEGINS, _META_VALUES = 132, 144
+_UID_LENGTH = 42
+"""Even: nothing has to be added to such a value (PS3.5 6.2, UI)."""
 _FEW = 10
 """A series of more CT slices would have the models run on it."""
 
@@ -145,7 +147,7 @@ def _named(image: Image, way: str, number: int) -> Whole:
     """A file under UIDs of its own, in a series of few."""
     path, data, parsed, syntax = image.path, image.data, image.parsed, UID(image.syntax)
     study, series, instance = (
-        uid_of("every file", way, *what).ljust(40, "0")
+        uid_of("every file", way, *what).ljust(_UID_LENGTH, "0")
         for what in (
             (path.parent, parsed.study_instance_uid),
             (path.parent, parsed.study_instance_uid, parsed.series_instance_uid, number // _FEW),
