@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from services.anonymise.admission import SOP_CLASSES
+from services.anonymise.admission import admitted_kind
 from services.anonymise.engine import Policy, deidentify
 from services.anonymise.errors import DamagedInstanceError, NotReleasedError, Reason, RefusedError, SeriesChangedError
 from services.anonymise.model import (
@@ -88,7 +88,7 @@ async def release(
         return
     with telemetry.span(names.SPAN_DEIDENTIFY, {names.JOB_ID: requested.job_id, names.MODEL: requested.model}) as span:
         listing = await archive.list(requested.study_instance_uid, requested.series_instance_uid)
-        _check(listing, requested, limits)
+        _check(listing, requested, policy, limits)
         with archive.reading(requested.study_instance_uid, requested.series_instance_uid) as read:
             written = await _write_all(
                 requested.job_id, listing, read=read, work=work, bulletin=bulletin, policy=policy, limits=limits
@@ -114,7 +114,7 @@ async def release(
             model_version=requested.model_version,
             input=manifest_key(requested.job_id),
             instances=len(written),
-            profile=f"basic {policy.profile.edition}",
+            profile=policy.profile.label,
             key_id=policy.pseudonyms.key_id,
         )
         await releases.keep(kept, _merged(written), _said_of(kept))
@@ -160,12 +160,11 @@ async def reidentify(job_id: str, *, principal: Principal, releases: Releases) -
     return original
 
 
-def _check(listing: Listing, requested: JobRequested, limits: Limits) -> None:
+def _check(listing: Listing, requested: JobRequested, policy: Policy, limits: Limits) -> None:
     if listing.digest != requested.series_digest or not listing.instances:
         raise SeriesChangedError
     for instance in listing.instances:  # before any byte is read
-        if instance.sop_class_uid not in SOP_CLASSES:
-            raise RefusedError(Reason.SOP_CLASS)
+        admitted_kind(instance.sop_class_uid, policy.profile)
         if instance.size > limits.instance_bytes:
             raise RefusedError(Reason.TOO_LARGE)
 

@@ -22,6 +22,8 @@ class Writer:
         self._short = struct.Struct(order + "HH2sH").pack
         self._long = struct.Struct(order + "HH2sHL").pack
         self._item = struct.Struct(order + "HHL").pack
+        self.number = struct.Struct(order + "H").pack
+        """A US value."""
 
     def element(self, tag: int, vr: str, value: bytes) -> bytes:
         """One element, its value padded to even length (PS3.5 7.1.1).
@@ -38,10 +40,10 @@ class Writer:
         body = b"".join(self._item(ITEM >> 16, ITEM & 0xFFFF, len(item)) + item for item in items)
         return self._head(tag, "SQ", len(body)) + body
 
-    def native_pixels(self, vr: str, value: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
-        """Pixel Data as it is, without a copy."""
+    def native_pixels(self, tag: int, vr: str, value: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
+        """Pixels as they are, without a copy."""
         pad = b"\0" if len(value) % 2 else b""
-        return self._head(PIXEL_DATA, vr, len(value) + len(pad)), value, pad
+        return self._head(tag, vr, len(value) + len(pad)), value, pad
 
     def encapsulated_pixels(self, fragments: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
         """Encapsulated Pixel Data (PS3.5 A.4): the items as they are, without a copy."""
