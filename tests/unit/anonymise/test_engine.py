@@ -13,8 +13,8 @@ from services.anonymise.attributes import attribute_of
 from services.anonymise.engine import Policy, deidentify
 from services.anonymise.errors import Reason, RefusedError
 from services.anonymise.model import Action, Because, UidKind
-from services.anonymise.table import standard_table
 from services.anonymise.pseudonyms import Pseudonyms
+from services.anonymise.table import standard_table
 from tests.unit.anonymise import planted
 from tests.unit.anonymise.planted import ct, element, fragments, items, open_sequence, part10
 
@@ -278,7 +278,7 @@ def test_an_identifier_inside_of_a_kept_value_takes_the_value_out(tag: int, vr: 
     if value.startswith(b"Dr. Doe"):
         data = data.replace(b"Dr. Doe, private", b"Erika Musterman ").replace(b"Musterman ", b"Mustermann")
     done = deidentify(data, POLICY)
-    assert tag not in read(done.data)
+    assert read(done.data)[tag].value in ("ANONYMOUS", 0)
     assert any(line.because is Because.IDENTIFIER for line in done.actions)
 
 
