@@ -81,6 +81,5 @@ def cleaned(text: str, more: Collection[str] = (), names: Collection[str] = ()) 
 def without_known(code: bytes) -> bytes:
     """What is left of a code string without the words of medicine."""
     known = medical_words()
-    return b" ".join(
-        word for word in re.split(rb"[ \\_]+", code.lower()) if word.decode("latin-1") not in known
-    ).strip()
+    words = re.split(rb"[ \\_]+", code.lower())
+    return b" ".join(word for word in words if word.decode("latin-1") not in known).strip()
