@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -128,26 +128,25 @@ class Score:
             for tag, day in moved.items():
                 self.check(Check.DATE_SHIFTED, day != planted.dates[tag], f"{name} {tag:08x}")
             return
-        shifts = {day and (planted.dates[tag] - day).days for tag, day in moved.items()}
-        (shift,) = shifts if len(shifts) == 1 else (None,)
+        shifts = {(planted.dates[tag] - day).days if day else 0 for tag, day in moved.items()}
         for tag in moved:
-            self.check(Check.DATE_SHIFTED, shift is not None and shift > 0, f"{name} {tag:08x}")
+            self.check(Check.DATE_SHIFTED, len(shifts) == 1 and min(shifts) > 0, f"{name} {tag:08x}")
 
     def _identifiers(self, name: str, before: Dataset, after: Dataset) -> None:
         for keyword in _IDENTITY:
             if keyword in before and before[keyword].value:
                 one, other = str(before[keyword].value), str(after[keyword].value)
                 self.check(Check.UID_CHANGED, one != other, f"{name} {keyword}")
-        for one, other in (
-            zip(references(before), references(after), strict=False) if _same_shape(before, after) else ()
-        ):
+        originals, pseudonyms = references(before), references(after)
+        # Where sequences went whole, the two cannot be laid side by side.
+        for one, other in zip(originals, pseudonyms, strict=True) if len(originals) == len(pseudonyms) else ():
             self.check(Check.UID_CONSISTENT, self.uids.setdefault(one, other) == other, f"{name} {one}")
         patient = " ".join(str(before.get("PatientID", "")).split()).casefold()
         if patient:
             known = self.patients.setdefault(patient, str(after.PatientID))
             self.check(Check.PATID_CONSISTENT, known == after.PatientID, name)
 
-    def table(self) -> Iterable[str]:
+    def table(self) -> Iterator[str]:
         """One line a check."""
         for check in Check:
             failed = sum(1 for line in self.failed if line.startswith(f"{check} "))
@@ -164,10 +163,6 @@ def references(ds: Dataset) -> list[str]:
         for uid in ([elem.value] if isinstance(elem.value, str) else elem.value or ())
         if uid and uid not in UID_dictionary
     ]
-
-
-def _same_shape(before: Dataset, after: Dataset) -> bool:
-    return len(references(before)) == len(references(after))
 
 
 def _is_plain(tag: int, vr: str) -> bool:
