@@ -8,14 +8,13 @@ import grpc.aio
 
 from services.anonymise import handlers
 from services.anonymise.adapters.archive import GrpcArchive
-from services.anonymise.adapters.key_file import read_key
+from services.anonymise.adapters.key_file import read_keys
 from services.anonymise.adapters.postgres import PostgresReleases
 from services.anonymise.adapters.work_store import ObstoreWork
 from services.anonymise.engine import Policy
 from services.anonymise.handlers import Limits
 from services.anonymise.profile import basic_profile
 from services.anonymise.profile_file import read_profile
-from services.anonymise.pseudonyms import Pseudonyms
 from services.anonymise.rpc import Airlock
 from services.anonymise.settings import Settings
 from services.anonymise.subscriptions import subscriptions
@@ -32,7 +31,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     """The service, of real parts."""
     enter = frame.parts.enter_async_context
     profile = read_profile(settings.profile) if settings.profile else basic_profile()
-    policy = Policy(Pseudonyms(read_key(settings.key_file)), profile)
+    policy = Policy(read_keys(settings.key_file).current, profile)
     limits = Limits(settings.instance_concurrency, settings.instance_max_bytes)
     url = settings.database_url.get_secret_value()
     await database.migrate(url, package="services.anonymise", schema="anonymise")

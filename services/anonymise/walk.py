@@ -302,7 +302,9 @@ class Walk:
     def _unlisted_uid(self, element: Element, path: tuple[int, ...]) -> Decision:
         tag, value = element.tag, bytes(element.value)
         if not self.uids.retains:
-            return Action.UID, Because.UNLISTED, self._write(tag, "UI", self.uids.replaced(value, tag, path))
+            replaced = self.uids.replaced(value, tag, path)
+            action = Action.KEEP if replaced == value.rstrip(b"\0 ") else Action.UID
+            return action, Because.UNLISTED, self._write(tag, "UI", replaced)
         retained = self.uids.retained(value, tag, path)
         if retained is None:
             return removed(Because.VALUE)
