@@ -6,7 +6,7 @@ from functools import partial
 
 import grpc.aio
 
-from services.anonymise import handlers
+from services.anonymise import api, handlers
 from services.anonymise.adapters.archive import GrpcArchive
 from services.anonymise.adapters.key_file import read_keys
 from services.anonymise.adapters.postgres import PostgresReleases
@@ -70,4 +70,5 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         frame.log.warning("job.failed", job_id=requested.job_id, code=fault.code)
 
     heard = subscriptions(handle, fail, concurrency=settings.concurrency)
-    return Runtime(background=[outbox.relay, *(partial(bus.consume, one) for one in heard)])
+    routes = api.router(policy=policy, releases=releases, most_bytes=settings.request_max_bytes)
+    return Runtime(routers=[routes], background=[outbox.relay, *(partial(bus.consume, one) for one in heard)])
