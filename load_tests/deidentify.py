@@ -2,8 +2,8 @@
 
     python -m load_tests.deidentify [PROFILE.yaml]
 
-The instances are 512 x 512 CT slices of 16 bit, uncompressed, as files that are mapped. Times are of a processor, so that
-a busy machine counts little.
+The instances are 512 x 512 CT slices of 16 bit, uncompressed, as files that are mapped. Times are of a processor, so
+that a busy machine counts little.
 """
 
 from __future__ import annotations
