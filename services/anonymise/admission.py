@@ -1,30 +1,12 @@
-"""Which instances may enter at all: image volumes whose pixels, as far as their header tells, name nobody."""
+"""Which instances may enter at all: those of a kind that the profile names, whose pixels name nobody as far as their
+header tells."""
 
 from __future__ import annotations
 
-from services.anonymise.elements import PIXEL_DATA, Element, File
+from services.anonymise.elements import PIXELS, Element, File, is_encapsulated
 from services.anonymise.errors import Reason, RefusedError
-
-SOP_CLASSES = frozenset(
-    (
-        "1.2.840.10008.5.1.4.1.1.2",  # CT Image
-        "1.2.840.10008.5.1.4.1.1.2.1",  # Enhanced CT Image
-        "1.2.840.10008.5.1.4.1.1.2.2",  # Legacy Converted Enhanced CT Image
-        "1.2.840.10008.5.1.4.1.1.4",  # MR Image
-        "1.2.840.10008.5.1.4.1.1.4.1",  # Enhanced MR Image
-        "1.2.840.10008.5.1.4.1.1.4.4",  # Legacy Converted Enhanced MR Image
-        "1.2.840.10008.5.1.4.1.1.13.1.1",  # X-Ray 3D Angiographic Image
-        "1.2.840.10008.5.1.4.1.1.13.1.2",  # X-Ray 3D Craniofacial Image
-        "1.2.840.10008.5.1.4.1.1.13.1.3",  # Breast Tomosynthesis Image
-        "1.2.840.10008.5.1.4.1.1.20",  # Nuclear Medicine Image
-        "1.2.840.10008.5.1.4.1.1.128",  # Positron Emission Tomography Image
-        "1.2.840.10008.5.1.4.1.1.128.1",  # Legacy Converted Enhanced PET Image
-        "1.2.840.10008.5.1.4.1.1.130",  # Enhanced PET Image
-    )
-)
-"""Images that are reconstructed, not photographed or captured. Secondary captures, ultrasound, visible light, video,
-structured reports, waveforms and encapsulated documents carry text where no table reaches; they come with their own
-cleaning."""
+from services.anonymise.kinds import Kind, kind_of
+from services.anonymise.profile import Documents, Profile
 
 _SOP_CLASS_UID = 0x00080016
 _BURNED_IN_ANNOTATION = 0x00280301
@@ -35,31 +17,51 @@ _SAMPLES_PER_PIXEL, _NUMBER_OF_FRAMES, _ROWS, _COLUMNS, _BITS_ALLOCATED = (
     0x00280011,
     0x00280100,
 )
+_PHOTOMETRIC_INTERPRETATION = 0x00280004
 _OVERLAY_BITS_ALLOCATED, _OVERLAY_BIT_POSITION = 0x0100, 0x0102
+_SUBSAMPLED = {"YBR_FULL_422": (2, 3), "YBR_PARTIAL_422": (2, 3), "YBR_PARTIAL_420": (1, 2)}
+"""Colour whose native pixels are this part of their samples (PS3.3 C.7.6.3.1.2)."""
 
 
-def admit(file: File) -> None:
+def admit(file: File, profile: Profile, *, pixels_are_seen: bool = False) -> None:
     """Let the instance in.
+
+    Args:
+        pixels_are_seen: a cleaner of pixels looks at it next, and judges what is burned in.
 
     Raises:
         RefusedError: it may not leave, whatever is done to its header.
     """
     root = {element.tag: element for element in file.elements}
     sop_class_uid = _text(root.get(_SOP_CLASS_UID))
-    if sop_class_uid not in SOP_CLASSES or file.sop_class_uid not in ("", sop_class_uid):
+    if file.sop_class_uid not in ("", sop_class_uid):
         raise RefusedError(Reason.SOP_CLASS)
-    if _text(root.get(_BURNED_IN_ANNOTATION)).upper() not in ("", "NO"):
-        raise RefusedError(Reason.BURNED_IN)
+    kind = admitted_kind(sop_class_uid, profile)
+    if not pixels_are_seen and kind is not Kind.DOCUMENTS:
+        burned_in = _text(root.get(_BURNED_IN_ANNOTATION)).upper()
+        if burned_in not in ("", "NO") or (kind is Kind.PICTURES and burned_in != "NO"):
+            raise RefusedError(Reason.BURNED_IN)
     for element in file.elements:
         if _is_embedded_overlay(element):
             raise RefusedError(Reason.EMBEDDED_OVERLAY)
-    pixels = root.get(PIXEL_DATA)
-    if (
-        pixels is not None
-        and not pixels.undefined
-        and (file.transfer_syntax.is_encapsulated or not _fits(root, pixels))
-    ):
-        raise RefusedError(Reason.PIXEL_DATA)
+    for tag in PIXELS & root.keys():
+        pixels = root[tag]
+        if not pixels.undefined and (is_encapsulated(file.transfer_syntax) or not _fits(root, pixels)):
+            raise RefusedError(Reason.PIXEL_DATA)
+
+
+def admitted_kind(sop_class_uid: str, profile: Profile) -> Kind:
+    """The kind of a SOP class that the profile lets out.
+
+    Raises:
+        RefusedError: it does not.
+    """
+    kind = kind_of(sop_class_uid)
+    if kind is None or kind not in profile.kinds:
+        raise RefusedError(Reason.SOP_CLASS)
+    if kind is Kind.DOCUMENTS and profile.documents is Documents.REFUSE:
+        raise RefusedError(Reason.DOCUMENT)
+    return kind
 
 
 def _is_embedded_overlay(element: Element) -> bool:
@@ -77,13 +79,14 @@ def _is_embedded_overlay(element: Element) -> bool:
 
 
 def _fits(root: dict[int, Element], pixels: Element) -> bool:
-    """Whether native Pixel Data is as long as it has to be: what lies behind the last pixel is no pixel."""
+    """Whether native pixels are as long as they have to be: what lies behind the last pixel is no pixel."""
     frames = _text(root.get(_NUMBER_OF_FRAMES)) or "1"
     if not frames.isdigit():
         return False
     numbers = (_number(root.get(tag)) for tag in (_ROWS, _COLUMNS, _SAMPLES_PER_PIXEL, _BITS_ALLOCATED))
     rows, columns, samples, bits = numbers
-    length = (int(frames) * rows * columns * samples * bits + 7) // 8
+    times, over = _SUBSAMPLED.get(_text(root.get(_PHOTOMETRIC_INTERPRETATION)), (1, 1))
+    length = (int(frames) * rows * columns * samples * bits * times // over + 7) // 8
     return len(pixels.value) in (length, length + length % 2)
 
 

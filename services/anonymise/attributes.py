@@ -17,15 +17,16 @@ IDENTIFYING = frozenset(("AE", "AS", "DA", "DT", "PN", "TM", "UR"))
 """VRs of which no value survives: people, moments, places on a network. The table lists all such attributes that its
 authors knew; this holds for those that they did not, too."""
 
-OPAQUE = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "UN"))
-"""VRs whose bytes may hold anything."""
+OPAQUE = frozenset(("OB", "OW", "UN"))
+"""VRs whose bytes may hold anything. Those of OD, OF, OL and OV are numbers."""
 
 LONG_LENGTH = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))
 """VRs with a 32-bit length in Explicit VR (PS3.5 7.1.2)."""
 
 VRS = STRINGS | OPAQUE | LONG_LENGTH | {"AT", "FD", "FL", "SL", "SS", "UL", "US"}
 
-_BYTES = {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8, "OW": 2}
+_BYTES = {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}
+_WORDS = {"OB": 1, "OD": 8, "OF": 4, "OL": 4, "OV": 8, "OW": 2}
 _NUMBER = re.compile(rb" *[+-]?(?:\d{1,32}(?:\.\d{0,32})?|\.\d{1,32})(?:[eE][+-]?\d{1,4})? *")
 _INTEGER = re.compile(rb" *[+-]?\d{1,12} *")
 _CODE = re.compile(rb"[A-Z0-9_ ]{0,16}")
@@ -39,9 +40,11 @@ _LOOKUP_TABLES = frozenset(
         0x00281221, 0x00281222, 0x00281223,  # the same, segmented
         0x00283006,  # LUT Data
         0x7FE00001, 0x7FE00002,  # extended offset table
+        0x00660023, 0x00660024, 0x00660025, 0x00660029,  # indices of points of a surface
+        0x54000110, 0x54000112, 0x5400100A, 0x54001010,  # samples of a waveform, the least, the most, the padding
     )
 )  # fmt: skip
-"""Opaque attributes that pixels need, and that hold numbers by definition."""
+"""Opaque attributes that pixels, surfaces and signals need, and that hold numbers by definition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +98,11 @@ def conforms(attribute: Attribute, vr: str, value: bytes) -> bool:
             return _all(_INTEGER, value, attribute.most)
         case "CS":
             return _all(_CODE, value, attribute.most)
-        case "AT" | "FD" | "FL" | "SL" | "SS" | "SV" | "UL" | "US" | "UV" | "OW":
+        case "AT" | "FD" | "FL" | "SL" | "SS" | "SV" | "UL" | "US" | "UV":
             count, rest = divmod(len(value), _BYTES[vr])
-            return rest == 0 and (attribute.most == 0 or count <= attribute.most or vr == "OW")
+            return rest == 0 and (attribute.most == 0 or count <= attribute.most)
+        case "OB" | "OD" | "OF" | "OL" | "OV" | "OW":
+            return len(value) % _WORDS[vr] == 0
         case _:
             return True
 
@@ -129,7 +134,7 @@ _DUMMIES = {
 
 def dummy(vr: str) -> bytes:
     """The fixed value that stands where a value must be (action D)."""
-    return _DUMMIES.get(vr) or bytes(_BYTES.get(vr, 2))
+    return _DUMMIES.get(vr) or bytes(_BYTES.get(vr) or _WORDS.get(vr, 2))
 
 
 def dummies() -> frozenset[bytes]:

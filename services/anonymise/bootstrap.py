@@ -6,14 +6,15 @@ from functools import partial
 
 import grpc.aio
 
-from services.anonymise import handlers
+from services.anonymise import api, handlers
 from services.anonymise.adapters.archive import GrpcArchive
-from services.anonymise.adapters.key_file import read_key
+from services.anonymise.adapters.key_file import read_keys
 from services.anonymise.adapters.postgres import PostgresReleases
 from services.anonymise.adapters.work_store import ObstoreWork
 from services.anonymise.engine import Policy
 from services.anonymise.handlers import Limits
-from services.anonymise.pseudonyms import Pseudonyms
+from services.anonymise.profile import basic_profile
+from services.anonymise.profile_file import read_profile
 from services.anonymise.rpc import Airlock
 from services.anonymise.settings import Settings
 from services.anonymise.subscriptions import subscriptions
@@ -29,7 +30,8 @@ from services.contracts.events import JobRequested
 async def build(settings: Settings, frame: Frame) -> Runtime:
     """The service, of real parts."""
     enter = frame.parts.enter_async_context
-    policy = Policy(Pseudonyms(read_key(settings.key_file)))
+    profile = read_profile(settings.profile) if settings.profile else basic_profile()
+    policy = Policy(read_keys(settings.key_file).current, profile)
     limits = Limits(settings.instance_concurrency, settings.instance_max_bytes)
     url = settings.database_url.get_secret_value()
     await database.migrate(url, package="services.anonymise", schema="anonymise")
@@ -68,4 +70,5 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         frame.log.warning("job.failed", job_id=requested.job_id, code=fault.code)
 
     heard = subscriptions(handle, fail, concurrency=settings.concurrency)
-    return Runtime(background=[outbox.relay, *(partial(bus.consume, one) for one in heard)])
+    routes = api.router(policy=policy, releases=releases, most_bytes=settings.request_max_bytes)
+    return Runtime(routers=[routes], background=[outbox.relay, *(partial(bus.consume, one) for one in heard)])

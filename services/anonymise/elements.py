@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass
+from mmap import mmap
 from typing import NamedTuple
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
@@ -17,6 +18,8 @@ from services.anonymise.attributes import LONG_LENGTH, VRS
 from services.anonymise.errors import Reason, RefusedError
 
 PIXEL_DATA = 0x7FE00010
+PIXELS = frozenset((0x7FE00008, 0x7FE00009, PIXEL_DATA))
+"""Float Pixel Data, Double Float Pixel Data, Pixel Data: an instance has one of them."""
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
 _DEEPEST = 32
@@ -27,7 +30,13 @@ _TAG = {order: struct.Struct(order + "HH").unpack_from for order in "<>"}
 _SHORT = {order: struct.Struct(order + "H").unpack_from for order in "<>"}
 _LONG = {order: struct.Struct(order + "L").unpack_from for order in "<>"}
 _VR_BYTES = {vr.encode(): vr for vr in VRS}
+_NEWER = frozenset(("1.2.840.10008.1.2.8.1",))
+"""Deflated Image Frame Compression: younger than pydicom's register."""
 _JPIP = ("1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205")
+
+
+Data = bytes | mmap
+"""A file in memory or mapped into it: of a mapped one, pixels are read when they are written, and not before."""
 
 
 class Coding(NamedTuple):
@@ -72,7 +81,7 @@ class _MalformedError(Exception):
     """The bytes are no elements."""
 
 
-def read_file(data: bytes) -> File:
+def read_file(data: Data) -> File:
     """The elements of a PS3.10 file; preamble and file meta information are read past.
 
     Raises:
@@ -106,7 +115,12 @@ def items_of(element: Element) -> list[list[Element]] | None:
     return items
 
 
-def _file_meta(data: bytes) -> tuple[int, dict[int, bytes]]:
+def is_encapsulated(syntax: UID) -> bool:
+    """Whether Pixel Data is a run of fragments (PS3.5 A.4)."""
+    return syntax in _NEWER or syntax.is_encapsulated
+
+
+def _file_meta(data: Data) -> tuple[int, dict[int, bytes]]:
     found: dict[int, bytes] = {}
     position = 132
     # By group, not by the group length, which is wrong in enough files.
@@ -117,6 +131,8 @@ def _file_meta(data: bytes) -> tuple[int, dict[int, bytes]]:
 
 
 def _coding(syntax: UID) -> Coding:
+    if syntax in _NEWER:
+        return Coding(True, "<")
     if not syntax.is_transfer_syntax or syntax.is_private or syntax in _JPIP or ".1.2.4.10" in syntax:
         # .4.100 to .4.108 are video: hours of pixels, and sound.
         raise RefusedError(Reason.TRANSFER_SYNTAX)
@@ -139,7 +155,7 @@ def _inflate(data: bytes) -> bytes:
 class _Reader:
     """Reads elements from one buffer. Every method gives where it stopped, too."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: Data) -> None:
         self._data = data
 
     def elements(self, position: int, end: int, coding: Coding, depth: int = 0) -> tuple[list[Element], int]:
@@ -153,7 +169,7 @@ class _Reader:
         return elements, end
 
     def _is_zero(self, position: int, end: int) -> bool:
-        return self._data.count(0, position, end) == end - position
+        return self._data[position:end].count(0) == end - position
 
     def items(self, position: int, end: int, coding: Coding) -> tuple[list[list[Element]], int]:
         """All items up to `end`."""
@@ -192,7 +208,7 @@ class _Reader:
         return Element(tag, vr, value, None, coding), stop
 
     def _undefined(self, position: int, end: int, element: Element, depth: int) -> tuple[Element, int]:
-        if element.tag == PIXEL_DATA or element.vr in ("OB", "OW"):
+        if element.tag in PIXELS or element.vr in ("OB", "OW"):
             stop = self._fragments(position, end, element.coding)
             return element._replace(value=memoryview(self._data)[position : stop - 8]), stop
         coding = IMPLICIT if element.vr == "UN" else element.coding
@@ -248,7 +264,7 @@ class _Reader:
         raise _MalformedError
 
 
-def _tag(data: bytes, position: int, coding: Coding) -> int:
+def _tag(data: Data, position: int, coding: Coding) -> int:
     group, number = _TAG[coding.order](data, position)
     return int(group) << 16 | int(number)
 

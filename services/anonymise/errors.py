@@ -10,6 +10,7 @@ Fault (chassis)
     ├── DamagedInstanceError        the archive gave other bytes than it lists
     ├── NotReleasedError            no release of that job is known
     ├── UnreadableRequestError      the message is no `job.requested`
+    ├── ProfileError                a profile says something that it cannot mean
     └── KeyFileError                the key file is missing, too open, or no key
 """
 
@@ -28,6 +29,7 @@ class Reason(StrEnum):
     TOO_LARGE = "too-large"
     TRANSFER_SYNTAX = "transfer-syntax-not-cleanable"
     SOP_CLASS = "sop-class-not-cleanable"
+    DOCUMENT = "encapsulated-document"
     BURNED_IN = "burned-in-annotation"
     EMBEDDED_OVERLAY = "embedded-overlay"
     PIXEL_DATA = "pixel-data-unexpected"
@@ -46,9 +48,11 @@ class Reason(StrEnum):
                     "an instance has a transfer syntax that cannot be de-identified (video, referenced pixels, unknown)"
                 )
             case Reason.SOP_CLASS:
-                return "an instance is of a SOP class that is no image volume and cannot be de-identified yet"
+                return "an instance is of a SOP class that the profile does not let out, or that nobody can clean"
+            case Reason.DOCUMENT:
+                return "an instance holds a document that nobody can look into"
             case Reason.BURNED_IN:
-                return "an instance says that identifying text is burned into its pixels"
+                return "an instance does not say that its pixels are free of burned-in text, or says that they are not"
             case Reason.EMBEDDED_OVERLAY:
                 return "an instance keeps an overlay in the unused bits of its pixels"
             case Reason.PIXEL_DATA:
@@ -115,3 +119,10 @@ class KeyFileError(PermanentFault):
 
     def __init__(self, reason: str) -> None:
         super().__init__("key-file", reason)
+
+
+class ProfileError(PermanentFault):
+    """A profile says something that it cannot mean; the sentence names the place."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("profile", reason)

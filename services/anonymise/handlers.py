@@ -7,10 +7,8 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from uuid import uuid4
 
-from services.anonymise.admission import SOP_CLASSES
+from services.anonymise.admission import admitted_kind
 from services.anonymise.engine import Policy, deidentify
 from services.anonymise.errors import DamagedInstanceError, NotReleasedError, Reason, RefusedError, SeriesChangedError
 from services.anonymise.model import (
@@ -23,13 +21,14 @@ from services.anonymise.model import (
     UidKind,
 )
 from services.anonymise.ports import Bulletin, Read, Releases, SourceArchive, WorkStore
+from services.anonymise.records import record
+from services.anonymise.report import Report
 from services.chassis import telemetry
 from services.chassis.faults import Fault, PermanentFault
 from services.chassis.principal import Principal
 from services.contracts import telemetry as names
 from services.contracts.events import (
     Action,
-    AuditRecorded,
     Event,
     JobFailed,
     JobProgressed,
@@ -59,10 +58,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A de-identified instance in the work store: its line in the manifest, and its way back."""
+    """A de-identified instance in the work store: its line in the manifest, its way back, what was done to it."""
 
     line: Mapping[str, object]
     uids: Mapping[str, Pseudonym]
+    report: str
 
 
 async def release(
@@ -88,7 +88,7 @@ async def release(
         return
     with telemetry.span(names.SPAN_DEIDENTIFY, {names.JOB_ID: requested.job_id, names.MODEL: requested.model}) as span:
         listing = await archive.list(requested.study_instance_uid, requested.series_instance_uid)
-        _check(listing, requested, limits)
+        _check(listing, requested, policy, limits)
         with archive.reading(requested.study_instance_uid, requested.series_instance_uid) as read:
             written = await _write_all(
                 requested.job_id, listing, read=read, work=work, bulletin=bulletin, policy=policy, limits=limits
@@ -114,17 +114,18 @@ async def release(
             model_version=requested.model_version,
             input=manifest_key(requested.job_id),
             instances=len(written),
-            profile=f"basic {policy.profile.edition}",
+            profile=policy.profile.label,
             key_id=policy.pseudonyms.key_id,
         )
-        await releases.keep(kept, _merged(written), _said_of(kept))
+        reports = {str(one.line["sop_instance_uid"]): one.report for one in written}
+        await releases.keep(kept, _merged(written), reports, _said_of(kept))
         span.set_attribute(names.INSTANCES, len(written))
 
 
 async def fail(requested: JobRequested, fault: Fault, *, releases: Releases) -> None:
     """Say that the job cannot go on, and record the refusal."""
     failed = JobFailed(requested.job_id, STEP, fault.code, fault.reason, requested.attempt)
-    record = _record(
+    recorded = record(
         Action.DEIDENTIFY,
         Outcome.REFUSED if isinstance(fault, RefusedError) else Outcome.FAILURE,
         _PRINCIPAL,
@@ -133,7 +134,7 @@ async def fail(requested: JobRequested, fault: Fault, *, releases: Releases) -> 
         series_instance_uid=requested.series_instance_uid,
         reason_code=fault.code,
     )
-    await releases.say(((failed, f"{requested.job_id}.{requested.attempt}.failed"), (record, None)))
+    await releases.say(((failed, f"{requested.job_id}.{requested.attempt}.failed"), (recorded, None)))
 
 
 async def reidentify(job_id: str, *, principal: Principal, releases: Releases) -> Original:
@@ -144,10 +145,10 @@ async def reidentify(job_id: str, *, principal: Principal, releases: Releases) -
     """
     original = await releases.original(job_id)
     if original is None:
-        refused = _record(Action.REIDENTIFY, Outcome.REFUSED, principal, job_id, reason_code=NotReleasedError().code)
+        refused = record(Action.REIDENTIFY, Outcome.REFUSED, principal, job_id, reason_code=NotReleasedError().code)
         await releases.say(((refused, None),))
         raise NotReleasedError
-    record = _record(
+    recorded = record(
         Action.REIDENTIFY,
         Outcome.SUCCESS,
         principal,
@@ -156,16 +157,15 @@ async def reidentify(job_id: str, *, principal: Principal, releases: Releases) -
         series_instance_uid=original.series_instance_uid,
         instances=len(original.sop_instance_uids),
     )
-    await releases.say(((record, None),))
+    await releases.say(((recorded, None),))
     return original
 
 
-def _check(listing: Listing, requested: JobRequested, limits: Limits) -> None:
+def _check(listing: Listing, requested: JobRequested, policy: Policy, limits: Limits) -> None:
     if listing.digest != requested.series_digest or not listing.instances:
         raise SeriesChangedError
     for instance in listing.instances:  # before any byte is read
-        if instance.sop_class_uid not in SOP_CLASSES:
-            raise RefusedError(Reason.SOP_CLASS)
+        admitted_kind(instance.sop_class_uid, policy.profile)
         if instance.size > limits.instance_bytes:
             raise RefusedError(Reason.TOO_LARGE)
 
@@ -197,9 +197,9 @@ async def _write_all(
             "file": key.rpartition("/")[2],
             "sop_instance_uid": done.sop_instance_uid,
             "sha256": digest,
-            "bytes": len(done.data),
+            "bytes": done.size,
         }
-        return _Written(line, done.uids)
+        return _Written(line, done.uids, Report.of(done.actions).text)
 
     try:
         async with asyncio.TaskGroup() as writing:
@@ -210,11 +210,14 @@ async def _write_all(
     return [task.result() for task in tasks]
 
 
-def _deidentified(data: bytes, digest: str, policy: Policy) -> tuple[DeidentifiedInstance, str]:
-    if hashlib.sha256(data).hexdigest() != digest:
+def _deidentified(data: bytes, listed: str, policy: Policy) -> tuple[DeidentifiedInstance, str]:
+    if hashlib.sha256(data).hexdigest() != listed:
         raise DamagedInstanceError
     done = deidentify(data, policy)
-    return done, hashlib.sha256(done.data).hexdigest()
+    digest = hashlib.sha256()
+    for part in done.parts:
+        digest.update(part)
+    return done, digest.hexdigest()
 
 
 def _progress(job_id: str, total: int, bulletin: Bulletin) -> Callable[[], Awaitable[None]]:
@@ -244,7 +247,7 @@ def _merged(written: Sequence[_Written]) -> dict[str, Pseudonym]:
 
 def _said_of(kept: Release) -> Sequence[tuple[Event, str | None]]:
     released = JobReleased(kept.job_id, kept.model, kept.model_version, kept.input, kept.instances, kept.attempt)
-    record = _record(
+    recorded = record(
         Action.DEIDENTIFY,
         Outcome.SUCCESS,
         _PRINCIPAL,
@@ -253,35 +256,4 @@ def _said_of(kept: Release) -> Sequence[tuple[Event, str | None]]:
         series_instance_uid=kept.series_instance_uid,
         instances=kept.instances,
     )
-    return ((released, f"{kept.job_id}.{kept.attempt}.released"), (record, None))
-
-
-def _record(
-    action: Action,
-    outcome: Outcome,
-    principal: Principal,
-    job_id: str,
-    *,
-    study_instance_uid: str = "",
-    series_instance_uid: str = "",
-    instances: int = 0,
-    reason_code: str = "",
-) -> AuditRecorded:
-    return AuditRecorded(
-        record_id=uuid4().hex,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        service="anonymise",
-        action=action,
-        outcome=outcome,
-        reason_code=reason_code,
-        caller=principal.subject,
-        institution=principal.institution,
-        proved_by=principal.proved_by,
-        source=principal.source,
-        study_instance_uid=study_instance_uid,
-        series_instance_uid=series_instance_uid,
-        job_id=job_id,
-        instances=instances,
-        trace_id=telemetry.trace_id(),
-        detail="series",
-    )
+    return ((released, f"{kept.job_id}.{kept.attempt}.released"), (recorded, None))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from services.anonymise.options import Option
+
 
 class Code(StrEnum):
     """An action code of PS3.15 Table E.1-1 as printed; a compound one is resolved by the attribute's type."""
@@ -30,13 +32,17 @@ class Action(StrEnum):
     EMPTY = "Z"
     DUMMY = "D"
     UID = "U"
+    CLEAN = "C"
 
 
 class Because(StrEnum):
     """By which rule an action was taken."""
 
     PROFILE = "table-e1-1"
+    BEYOND = "beyond-table"  # our own row, where the table is silent
+    SITE = "site"  # the profile of this site says so
     UNLISTED = "unlisted"  # in the standard's dictionary, not in the table: it stays
+    DOCUMENT = "document"  # an encapsulated document: the profile says what becomes of it
     PRIVATE = "private"
     UNKNOWN = "unknown"  # not in the standard's dictionary, or retired
     GROUP = "group"  # group length, command, file-set, curve and overlay groups
@@ -62,11 +68,12 @@ class Taken(NamedTuple):
 
     Attributes:
         path: tags from the root to the element; items are not told apart.
+        because: the rule, or the option of the profile that has a say here.
     """
 
     path: tuple[int, ...]
     action: Action
-    because: Because
+    because: Because | Option
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +90,25 @@ class DeidentifiedInstance:
 
     Attributes:
         sop_instance_uid: its pseudonymous SOP Instance UID.
-        data: the complete PS3.10 file.
+        parts: the complete PS3.10 file in pieces; the pixels are those of the original, not copied.
         uids: original UID to pseudonym, for the way back. PHI: keep it in the hospital zone.
         actions: what was done to every element, in order of the walk.
     """
 
     sop_instance_uid: str
-    data: bytes
+    parts: tuple[bytes | memoryview, ...]
     uids: Mapping[str, Pseudonym]
     actions: tuple[Taken, ...]
+
+    @property
+    def data(self) -> bytes:
+        """The complete PS3.10 file, in one piece."""
+        return b"".join(self.parts)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        return sum(len(part) for part in self.parts)
 
 
 @dataclass(frozen=True, slots=True)

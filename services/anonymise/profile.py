@@ -1,88 +1,108 @@
-"""PS3.15 Table E.1-1 as data, and its compound codes resolved by the attribute's type in the IOD.
-
-The tables and their making are described in `profiles/README.md`.
-"""
+"""A profile: the Basic Profile, the options that a site adds, what may leave at all, and the site's own rules."""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
-from importlib.resources import files
-from typing import assert_never
+from typing import NamedTuple
 
-from services.anonymise.model import Action, Code
-
-EDITION = "2026c"
-_RANGES = ("50xxxxxx", "60xx3000", "60xx4000", "gggggggg")
-ROOT = 0
-"""The `parent` of an element that lies in no sequence."""
+from services.anonymise.kinds import Kind
+from services.anonymise.model import Because, Code
+from services.anonymise.options import Option
+from services.anonymise.private import SafeList
+from services.anonymise.table import Row, Table, standard_table
 
 
-@dataclass(frozen=True, slots=True)
-class Profile:
-    """The Basic Application Level Confidentiality Profile of one edition.
+class Treatment(StrEnum):
+    """How a value is treated."""
+
+    CODE = "code"  # by the action code of the rule
+    KEEP = "keep"
+    CLEAN = "clean"
+    REPLACE = "replace"
+
+
+class Documents(StrEnum):
+    """What becomes of an encapsulated document."""
+
+    REFUSE = "refuse"
+    REPLACE = "replace"  # an empty one stands in its place
+    RETAIN = "retain"  # the site answers for what is in it
+
+
+class Rule(NamedTuple):
+    """What is done to an attribute, and who says so.
 
     Attributes:
-        edition: of the standard, such as `2026c`.
-        codes: action code by tag. The ranges of the table (private, curves, overlays) are removed by the engine.
-        types: `1`, `1C`, `2` or `2C` by (SOP class, tag of the sequence it lies in or ROOT, tag); absent is type 3.
+        code: of the Basic Profile; what holds where a value cannot be kept or cleaned.
+        value: what stands in its place, for a replacement.
     """
 
-    edition: str
-    codes: Mapping[int, Code]
-    types: Mapping[tuple[str, int, int], str]
-
-    def action(self, code: Code, sop_class_uid: str, parent: int, tag: int) -> Action:
-        """What `code` means for the attribute `tag` in this IOD (PS3.15 E.3.1)."""
-        simple = _SIMPLE.get(code)
-        if simple is not None:
-            return simple
-        return resolve(code, self.types.get((sop_class_uid, parent, tag), "3"))
+    treatment: Treatment
+    code: Code
+    because: Because | Option
+    value: bytes = b""
 
 
-_SIMPLE = {Code.X: Action.REMOVE, Code.Z: Action.EMPTY, Code.D: Action.DUMMY, Code.U: Action.UID}
+@dataclass(frozen=True)
+class Profile:
+    """By which rules instances are de-identified.
 
-
-def resolve(code: Code, attribute_type: str) -> Action:
-    """The action of a code for an attribute of type `1`, `1C`, `2`, `2C` or `3`.
-
-    The least that keeps the instance valid is taken: remove what may be absent, empty what may be empty.
+    Attributes:
+        project: pseudonyms of one project are not those of another; empty is the site itself.
+        kinds: which objects may leave.
+        overrides: the site's own rules, by tag; they win over the table and its options.
+        safe_private: private attributes that stay; only read with the option Retain Safe Private.
+        words: words that may stand in cleaned texts, beside those of medicine.
     """
-    needs_value, needs_presence = attribute_type in ("1", "1C"), attribute_type != "3"
-    match code:
-        case Code.X:
-            return Action.REMOVE
-        case Code.Z:
-            return Action.EMPTY
-        case Code.D:
-            return Action.DUMMY
-        case Code.U:
-            return Action.UID
-        case Code.Z_D:
-            return Action.DUMMY if needs_value else Action.EMPTY
-        case Code.X_Z:
-            return Action.EMPTY if needs_presence else Action.REMOVE
-        case Code.X_D:
-            return Action.DUMMY if needs_presence else Action.REMOVE
-        case Code.X_Z_D:
-            return Action.DUMMY if needs_value else Action.EMPTY if needs_presence else Action.REMOVE
-        case Code.X_Z_U:
-            return Action.UID if needs_value else Action.EMPTY if needs_presence else Action.REMOVE
-        case _:
-            assert_never(code)
+
+    name: str = "default"
+    table: Table = field(default_factory=standard_table)
+    site: str = ""
+    project: str = ""
+    options: frozenset[Option] = frozenset()
+    kinds: frozenset[Kind] = frozenset((Kind.IMAGE_VOLUMES,))
+    documents: Documents = Documents.REFUSE
+    overrides: Mapping[int, Rule] = field(default_factory=dict)
+    safe_private: SafeList = field(default_factory=dict)
+    words: frozenset[str] = frozenset()
+    rules: Mapping[int, Rule] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        rules = {row.tag: rule_of(row, self.options) for row in self.table.rows.values()}
+        rules.update({row.tag: rule_of(row, self.options, Because.BEYOND) for row in self.table.beyond.values()})
+        object.__setattr__(self, "rules", {**rules, **self.overrides})
+
+    @property
+    def edition(self) -> str:
+        """The edition of the standard whose table it follows."""
+        return self.table.edition
+
+    @property
+    def label(self) -> str:
+        """Name, edition and options in one line, for records."""
+        return " ".join((self.name, self.edition, *sorted(self.options)))
+
+
+def rule_of(row: Row, options: frozenset[Option], because: Because = Because.PROFILE) -> Rule:
+    """What a row of the table says under these options (PS3.15 E.3).
+
+    Where several options speak, one that keeps wins over one that cleans; but a date is moved under Modified Dates
+    whoever else would keep it, because one original date among moved ones tells by how much they were moved.
+    """
+    speaking = {option: cell for option, cell in row.options.items() if option in options}
+    if Option.RETAIN_MODIFIED_DATES in speaking:
+        return Rule(Treatment.CLEAN, row.basic, Option.RETAIN_MODIFIED_DATES)
+    for cell, treatment in (("K", Treatment.KEEP), ("C", Treatment.CLEAN)):
+        found = next((option for option in Option if speaking.get(option) == cell), None)
+        if found is not None:
+            return Rule(treatment, row.basic, found)
+    return Rule(Treatment.CODE, row.basic, because)
 
 
 @cache
 def basic_profile() -> Profile:
-    """The Basic Profile, read once."""
-    folder = files("services.anonymise") / "profiles"
-    with (folder / f"ps3.15-{EDITION}-table-e1-1.csv").open(encoding="utf-8") as table:
-        codes = {int(row["tag"], 16): Code(row["basic"]) for row in csv.DictReader(table) if row["tag"] not in _RANGES}
-    with (folder / "image-iod-types.csv").open(encoding="utf-8") as table:
-        types = {
-            (row["sop_class_uid"], int(row["parent"] or "0", 16), int(row["tag"], 16)): row["type"]
-            for row in csv.DictReader(table)
-        }
-    return Profile(EDITION, codes, types)
+    """The Basic Profile without an option, for image volumes: what holds when nobody chose another."""
+    return Profile()

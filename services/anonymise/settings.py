@@ -19,9 +19,13 @@ class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
     """The work store: `file:///…/work` or `s3://…`."""
     key_file: Path
     """32 random bytes that pseudonyms are made with; readable by its owner alone. Losing it ends their consistency."""
+    profile: Path | None = None
+    """The profile that rules what leaves, such as `deploy/profiles/default.yaml`; without one, what that file says."""
     concurrency: int = 1
     """How many jobs one process de-identifies at a time."""
     instance_concurrency: int = 4
     """How many instances of a job are in hand at a time; each is in memory twice."""
     instance_max_bytes: int = 2 * 1024**3
     """A larger instance is refused."""
+    request_max_bytes: int = 1024**3
+    """A larger `POST /deidentify` is refused."""

@@ -7,7 +7,7 @@ import struct
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from services.anonymise.attributes import LONG_LENGTH
-from services.anonymise.elements import ITEM, PIXEL_DATA, SEQUENCE_END, UNDEFINED
+from services.anonymise.elements import ITEM, PIXEL_DATA, SEQUENCE_END, UNDEFINED, is_encapsulated
 
 IMPLEMENTATION_CLASS_UID = "2.25.94171246317286231120718473158216512331"
 IMPLEMENTATION_VERSION_NAME = "PLEXUS_0_1"
@@ -22,6 +22,8 @@ class Writer:
         self._short = struct.Struct(order + "HH2sH").pack
         self._long = struct.Struct(order + "HH2sHL").pack
         self._item = struct.Struct(order + "HHL").pack
+        self.number = struct.Struct(order + "H").pack
+        """A US value."""
 
     def element(self, tag: int, vr: str, value: bytes) -> bytes:
         """One element, its value padded to even length (PS3.5 7.1.1).
@@ -38,10 +40,10 @@ class Writer:
         body = b"".join(self._item(ITEM >> 16, ITEM & 0xFFFF, len(item)) + item for item in items)
         return self._head(tag, "SQ", len(body)) + body
 
-    def native_pixels(self, vr: str, value: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
-        """Pixel Data as it is, without a copy."""
+    def native_pixels(self, tag: int, vr: str, value: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
+        """Pixels as they are, without a copy."""
         pad = b"\0" if len(value) % 2 else b""
-        return self._head(PIXEL_DATA, vr, len(value) + len(pad)), value, pad
+        return self._head(tag, vr, len(value) + len(pad)), value, pad
 
     def encapsulated_pixels(self, fragments: bytes | memoryview) -> tuple[bytes | memoryview, ...]:
         """Encapsulated Pixel Data (PS3.5 A.4): the items as they are, without a copy."""
@@ -77,6 +79,6 @@ def written_syntax(read: UID) -> UID:
 
     Implicit VR and Deflated become Explicit VR Little Endian: the bytes of the pixels are the same.
     """
-    if read.is_encapsulated or read == ExplicitVRBigEndian:
+    if is_encapsulated(read) or read == ExplicitVRBigEndian:
         return read
     return ExplicitVRLittleEndian

@@ -206,6 +206,32 @@ def jobs(  # noqa: PLR0917  # as above
 
 @app.command()
 @_command
+def deidentify(  # noqa: PLR0917  # as above
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="DICOM files, or folders of them.")],
+    profile: Annotated[
+        str, typer.Option("--profile", "-p", help="A profile: a file, or a name of deploy/profiles.")
+    ] = "default",
+    report: Annotated[
+        bool, typer.Option("--report", help="Show what happens to each attribute, by which rule.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the de-identified files there; without it, a dry run.")
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", help="The site's key; default that of the mesh's data folder.")
+    ] = None,
+    data: Data = None,
+) -> int:
+    """De-identify files by a profile (DICOM PS3.15 Annex E), without the mesh. No value of a file is shown."""
+    from services.launcher import deidentify as deidentification
+
+    own = Settings.read(os.environ, data=data, port_offset=None).secrets / "anonymise.key"
+    key = key_file or (own if own.exists() else None)
+    return deidentification.run(console, paths, profile=profile, report=report, output=output, key_file=key)
+
+
+@app.command()
+@_command
 def trace(
     which: Annotated[str, typer.Argument(metavar="ID", help="A trace id, or the id of a job.")],
     everything: Annotated[bool, typer.Option("--all", help="Calls and messages too, not only the work.")] = False,

@@ -16,8 +16,9 @@ from services.anonymise.attributes import dummies
 from services.anonymise.elements import read_file
 from services.anonymise.engine import Policy, clean, deidentify
 from services.anonymise.errors import Reason, RefusedError
-from services.anonymise.profile import basic_profile
 from services.anonymise.pseudonyms import Pseudonyms, is_well_known
+from services.anonymise.table import standard_table
+from services.anonymise.words import medical_words
 
 POLICY = Policy(Pseudonyms(b"k" * 32))
 DUMMIES = {value.decode() for value in dummies()}  # some files say so themselves
@@ -26,7 +27,7 @@ SHIPPED = [Path(name) for name in get_testdata_files("*.dcm")]
 
 def identifying(ds: Dataset) -> Iterator[str]:
     """The values of names, IDs, free texts, dates and UIDs that the table names, as pydicom reads them."""
-    listed = basic_profile().codes
+    listed = standard_table().rows
     for elem in ds.iterall():
         if elem.tag not in listed or elem.VR not in ("PN", "LO", "SH", "LT", "ST", "UT", "UC", "DA", "DT", "UI"):
             continue
@@ -34,7 +35,9 @@ def identifying(ds: Dataset) -> Iterator[str]:
         for value in map(str, values):
             match elem.VR:
                 case "PN":
-                    yield from (part for part in re.split(r"[\^= ,.]+", value) if len(part) >= 5)
+                    # A file's patient is called "Perfusion", as its Image Type is.
+                    parts = (part for part in re.split(r"[\^= ,.]+", value) if part.lower() not in medical_words())
+                    yield from (part for part in parts if len(part) >= 5)
                 case "DA" | "DT":
                     yield from re.findall(r"^(?:19|20)\d{6}", value)
                 case "UI":
