@@ -13,7 +13,7 @@ from services.anonymise.adapters.postgres import PostgresReleases
 from services.anonymise.adapters.work_store import ObstoreWork
 from services.anonymise.engine import Policy
 from services.anonymise.handlers import Limits
-from services.anonymise.profile import basic_profile
+from services.anonymise.profile import default_profile
 from services.anonymise.profile_file import read_profile
 from services.anonymise.rpc import Airlock
 from services.anonymise.settings import Settings
@@ -30,7 +30,7 @@ from services.contracts.events import JobRequested
 async def build(settings: Settings, frame: Frame) -> Runtime:
     """The service, of real parts."""
     enter = frame.parts.enter_async_context
-    profile = read_profile(settings.profile) if settings.profile else basic_profile()
+    profile = read_profile(settings.profile) if settings.profile else default_profile()
     policy = Policy(read_keys(settings.key_file).current, profile)
     limits = Limits(settings.instance_concurrency, settings.instance_max_bytes)
     url = settings.database_url.get_secret_value()
