@@ -261,6 +261,20 @@ def trace(
 
 @app.command()
 @_command
+def canary(data: Data = None, port_offset: Offset = None) -> int:
+    """Plant a canary in every corner of a study, send it through the models, and look whether one got out.
+
+    Looks into the work store, the streams of the compute zone, Triton's inputs, logs, spans, metrics, crash dumps and
+    temporary files. Ends with 1 if a canary is found, or if there was nothing to look at.
+    """
+    from services.launcher.canary import run
+    from services.launcher.settings import REPOSITORY
+
+    return run.run(console, _running(data, port_offset), REPOSITORY / "tests" / "data" / "ct-chest-cmb")
+
+
+@app.command()
+@_command
 def logs(
     service: Annotated[str, typer.Argument(help="A part, such as ingest or triton; `launcher` is the supervisor.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,
