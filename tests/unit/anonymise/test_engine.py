@@ -13,8 +13,8 @@ from services.anonymise.attributes import attribute_of
 from services.anonymise.engine import Policy, deidentify
 from services.anonymise.errors import Reason, RefusedError
 from services.anonymise.model import Action, Because, UidKind
-from services.anonymise.table import standard_table
 from services.anonymise.pseudonyms import Pseudonyms
+from services.anonymise.table import standard_table
 from tests.unit.anonymise import planted
 from tests.unit.anonymise.planted import ct, element, fragments, items, open_sequence, part10
 

@@ -16,8 +16,8 @@ from services.anonymise.attributes import dummies
 from services.anonymise.elements import read_file
 from services.anonymise.engine import Policy, clean, deidentify
 from services.anonymise.errors import Reason, RefusedError
-from services.anonymise.table import standard_table
 from services.anonymise.pseudonyms import Pseudonyms, is_well_known
+from services.anonymise.table import standard_table
 
 POLICY = Policy(Pseudonyms(b"k" * 32))
 DUMMIES = {value.decode() for value in dummies()}  # some files say so themselves
