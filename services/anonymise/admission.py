@@ -3,7 +3,7 @@ header tells."""
 
 from __future__ import annotations
 
-from services.anonymise.elements import PIXELS, Element, File
+from services.anonymise.elements import PIXELS, Element, File, is_encapsulated
 from services.anonymise.errors import Reason, RefusedError
 from services.anonymise.kinds import Kind, kind_of
 from services.anonymise.profile import Documents, Profile
@@ -37,7 +37,7 @@ def admit(file: File, profile: Profile, *, pixels_are_seen: bool = False) -> Non
     if file.sop_class_uid not in ("", sop_class_uid):
         raise RefusedError(Reason.SOP_CLASS)
     kind = admitted_kind(sop_class_uid, profile)
-    if not pixels_are_seen:
+    if not pixels_are_seen and kind is not Kind.DOCUMENTS:
         burned_in = _text(root.get(_BURNED_IN_ANNOTATION)).upper()
         if burned_in not in ("", "NO") or (kind is Kind.PICTURES and burned_in != "NO"):
             raise RefusedError(Reason.BURNED_IN)
@@ -46,7 +46,7 @@ def admit(file: File, profile: Profile, *, pixels_are_seen: bool = False) -> Non
             raise RefusedError(Reason.EMBEDDED_OVERLAY)
     for tag in PIXELS & root.keys():
         pixels = root[tag]
-        if not pixels.undefined and (file.transfer_syntax.is_encapsulated or not _fits(root, pixels)):
+        if not pixels.undefined and (is_encapsulated(file.transfer_syntax) or not _fits(root, pixels)):
             raise RefusedError(Reason.PIXEL_DATA)
 
 

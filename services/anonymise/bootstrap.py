@@ -9,7 +9,7 @@ import grpc.aio
 
 from services.anonymise import handlers, quarantine_api, quarantine_handlers
 from services.anonymise.adapters.archive import GrpcArchive
-from services.anonymise.adapters.key_file import read_key
+from services.anonymise.adapters.key_file import read_keys
 from services.anonymise.adapters.postgres import PostgresReleases
 from services.anonymise.adapters.quarantine import PostgresQuarantine
 from services.anonymise.adapters.work_store import ObstoreWork
@@ -19,7 +19,8 @@ from services.anonymise.burned_in.model import Decision
 from services.anonymise.burned_in.workers import Workers
 from services.anonymise.engine import Policy
 from services.anonymise.handlers import Limits
-from services.anonymise.pseudonyms import Pseudonyms
+from services.anonymise.profile import basic_profile
+from services.anonymise.profile_file import read_profile
 from services.anonymise.rpc import Airlock
 from services.anonymise.settings import Settings
 from services.anonymise.subscriptions import subscriptions
@@ -46,7 +47,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         return asyncio.run_coroutine_threadsafe(quarantine.decided(digest), loop).result()
 
     pixels = BurnedIn(rules=rules, workers=workers, decided=decided)
-    policy = Policy(Pseudonyms(read_key(settings.key_file)), pixels=pixels)
+    profile = read_profile(settings.profile) if settings.profile else basic_profile()
+    policy = Policy(read_keys(settings.key_file).current, profile, pixels.able(profile))
     limits = Limits(settings.instance_concurrency, settings.instance_max_bytes)
     url = settings.database_url.get_secret_value()
     await database.migrate(url, package="services.anonymise", schema="anonymise")

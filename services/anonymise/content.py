@@ -20,9 +20,9 @@ from services.anonymise.values import Values
 _CODE_PARTS = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080119))
 """Code Value, Coding Scheme Designator, Coding Scheme Version, Long Code Value."""
 _CODE_MEANING, _TEXT_VALUE = 0x00080104, 0x0040A160
-_WITH_A_VALUE = frozenset((_CODE_MEANING, _TEXT_VALUE))
+_WITH_A_VALUE = _CODE_PARTS | {_CODE_MEANING, _TEXT_VALUE}
 """They must not be absent where they are (type 1)."""
-_CODE = re.compile(rb"[A-Za-z0-9._\-]{1,16} ?")
+_CODE = re.compile(rb"[A-Za-z0-9._/{}\[\]()*%'\-]{1,16} ?")
 
 
 class _Mode(Enum):

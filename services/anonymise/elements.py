@@ -30,6 +30,8 @@ _TAG = {order: struct.Struct(order + "HH").unpack_from for order in "<>"}
 _SHORT = {order: struct.Struct(order + "H").unpack_from for order in "<>"}
 _LONG = {order: struct.Struct(order + "L").unpack_from for order in "<>"}
 _VR_BYTES = {vr.encode(): vr for vr in VRS}
+_NEWER = frozenset(("1.2.840.10008.1.2.8.1",))
+"""Deflated Image Frame Compression: younger than pydicom's register."""
 _JPIP = ("1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.204", "1.2.840.10008.1.2.4.205")
 
 
@@ -113,6 +115,11 @@ def items_of(element: Element) -> list[list[Element]] | None:
     return items
 
 
+def is_encapsulated(syntax: UID) -> bool:
+    """Whether Pixel Data is a run of fragments (PS3.5 A.4)."""
+    return syntax in _NEWER or syntax.is_encapsulated
+
+
 def _file_meta(data: Data) -> tuple[int, dict[int, bytes]]:
     found: dict[int, bytes] = {}
     position = 132
@@ -124,6 +131,8 @@ def _file_meta(data: Data) -> tuple[int, dict[int, bytes]]:
 
 
 def _coding(syntax: UID) -> Coding:
+    if syntax in _NEWER:
+        return Coding(True, "<")
     if not syntax.is_transfer_syntax or syntax.is_private or syntax in _JPIP or ".1.2.4.10" in syntax:
         # .4.100 to .4.108 are video: hours of pixels, and sound.
         raise RefusedError(Reason.TRANSFER_SYNTAX)

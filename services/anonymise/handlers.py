@@ -32,6 +32,7 @@ from services.anonymise.model import (
     UidKind,
 )
 from services.anonymise.ports import Bulletin, Read, Releases, SourceArchive, WorkStore
+from services.anonymise.report import Report
 from services.chassis import telemetry
 from services.chassis.faults import Fault, PermanentFault
 from services.chassis.principal import Principal
@@ -68,10 +69,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A de-identified instance in the work store: its line in the manifest, and its way back."""
+    """A de-identified instance in the work store: its line in the manifest, its way back, what was done to it."""
 
     line: Mapping[str, object]
     uids: Mapping[str, Pseudonym]
+    report: str
 
 
 async def release(
@@ -127,7 +129,8 @@ async def release(
             profile=policy.profile.label,
             key_id=policy.pseudonyms.key_id,
         )
-        await releases.keep(kept, _merged(written), _said_of(kept))
+        reports = {str(one.line["sop_instance_uid"]): one.report for one in written}
+        await releases.keep(kept, _merged(written), reports, _said_of(kept))
         span.set_attribute(names.INSTANCES, len(written))
 
 
@@ -211,9 +214,9 @@ async def _write_all(
             "file": key.rpartition("/")[2],
             "sop_instance_uid": done.sop_instance_uid,
             "sha256": digest,
-            "bytes": len(done.data),
+            "bytes": done.size,
         }
-        return _Written(line, done.uids)
+        return _Written(line, done.uids, Report.of(done.actions).text)
 
     try:
         async with asyncio.TaskGroup() as writing:
@@ -226,11 +229,14 @@ async def _write_all(
     return [written for task in tasks if (written := task.result()) is not None]
 
 
-def _deidentified(data: bytes, digest: str, policy: Policy) -> tuple[DeidentifiedInstance, str]:
-    if hashlib.sha256(data).hexdigest() != digest:
+def _deidentified(data: bytes, listed: str, policy: Policy) -> tuple[DeidentifiedInstance, str]:
+    if hashlib.sha256(data).hexdigest() != listed:
         raise DamagedInstanceError
     done = deidentify(data, policy)
-    return done, hashlib.sha256(done.data).hexdigest()
+    digest = hashlib.sha256()
+    for part in done.parts:
+        digest.update(part)
+    return done, digest.hexdigest()
 
 
 def _progress(job_id: str, total: int, bulletin: Bulletin) -> Callable[[], Awaitable[None]]:

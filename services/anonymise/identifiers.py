@@ -74,14 +74,14 @@ class Identifiers:
             or any(phrase in text for phrase in self.phrases)
         )
 
-    def found_in_header(self, header: bytes) -> bool:
-        """Whether a long identifier stands anywhere in the written bytes, whatever element they are of.
+    def left_in_header(self, header: bytes) -> set[bytes]:
+        """The long identifiers that stand anywhere in the written bytes, whatever element they are of.
 
         Pure digits are left to `found_in`: a date may stand in the decimals of a position.
         """
         text = header.lower()
-        return any(token in text for token in self.tokens if len(token) >= _LONG and not token.isdigit()) or any(
-            piece in text for piece in self.pieces
+        return {token for token in self.tokens if len(token) >= _LONG and not token.isdigit() and token in text}.union(
+            piece for piece in self.pieces if piece in text
         )
 
     def _gather_text(self, text: bytes) -> None:

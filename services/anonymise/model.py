@@ -39,6 +39,7 @@ class Because(StrEnum):
     """By which rule an action was taken."""
 
     PROFILE = "table-e1-1"
+    BEYOND = "beyond-table"  # our own row, where the table is silent
     SITE = "site"  # the profile of this site says so
     UNLISTED = "unlisted"  # in the standard's dictionary, not in the table: it stays
     DOCUMENT = "document"  # an encapsulated document: the profile says what becomes of it

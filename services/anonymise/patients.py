@@ -10,7 +10,7 @@ from services.dicom.charsets import CharacterSet, character_set
 
 PATIENT_ID = 0x00100020
 _PATIENT_NAME, _BIRTH_DATE = 0x00100010, 0x00100030
-_CHARACTER_SET = 0x00080005
+CHARACTER_SET = 0x00080005
 _STUDY_INSTANCE_UID = 0x0020000D
 _MOST = 1024
 
@@ -22,7 +22,7 @@ def root_values(elements: list[Element]) -> dict[int, bytes]:
 
 def charset_of(root: dict[int, bytes]) -> CharacterSet:
     """How texts of a data set are decoded."""
-    terms = root.get(_CHARACTER_SET, b"").decode("ascii", "replace").rstrip("\0 ")
+    terms = root.get(CHARACTER_SET, b"").decode("ascii", "replace").rstrip("\0 ")
     return character_set(terms.split("\\") if terms else [])
 
 

@@ -38,9 +38,20 @@ class Releases(Protocol):
         """The newest attempt at the job that was released; 0 if none was."""
 
     async def keep(
-        self, release: Release, uids: Mapping[str, Pseudonym], facts: Sequence[tuple[Event, str | None]]
+        self,
+        release: Release,
+        uids: Mapping[str, Pseudonym],
+        reports: Mapping[str, str],
+        facts: Sequence[tuple[Event, str | None]],
     ) -> None:
-        """Keep a release and say `facts` (with message ids) in one transaction; nothing if it was kept before."""
+        """Keep a release and say `facts` (with message ids) in one transaction; nothing if it was kept before.
+
+        Args:
+            reports: what was done to each instance, by its pseudonym.
+        """
+
+    async def reports(self, job_id: str) -> Mapping[str, str]:
+        """What was done to each instance of the newest attempt at a job, by its pseudonym."""
 
     async def say(self, facts: Sequence[tuple[Event, str | None]]) -> None:
         """Say facts durably."""

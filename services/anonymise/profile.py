@@ -72,6 +72,7 @@ class Profile:
 
     def __post_init__(self) -> None:
         rules = {row.tag: rule_of(row, self.options) for row in self.table.rows.values()}
+        rules.update({row.tag: rule_of(row, self.options, Because.BEYOND) for row in self.table.beyond.values()})
         object.__setattr__(self, "rules", {**rules, **self.overrides})
 
     @property
@@ -85,7 +86,7 @@ class Profile:
         return " ".join((self.name, self.edition, *sorted(self.options)))
 
 
-def rule_of(row: Row, options: frozenset[Option]) -> Rule:
+def rule_of(row: Row, options: frozenset[Option], because: Because = Because.PROFILE) -> Rule:
     """What a row of the table says under these options (PS3.15 E.3).
 
     Where several options speak, one that keeps wins over one that cleans; but a date is moved under Modified Dates
@@ -98,7 +99,7 @@ def rule_of(row: Row, options: frozenset[Option]) -> Rule:
         found = next((option for option in Option if speaking.get(option) == cell), None)
         if found is not None:
             return Rule(treatment, row.basic, found)
-    return Rule(Treatment.CODE, row.basic, Because.PROFILE)
+    return Rule(Treatment.CODE, row.basic, because)
 
 
 @cache

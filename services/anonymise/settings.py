@@ -19,6 +19,8 @@ class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
     """The work store: `file:///…/work` or `s3://…`."""
     key_file: Path
     """32 random bytes that pseudonyms are made with; readable by its owner alone. Losing it ends their consistency."""
+    profile: Path | None = None
+    """The profile that rules what leaves, such as `deploy/profiles/default.yaml`; without one, what that file says."""
     concurrency: int = 1
     """How many jobs one process de-identifies at a time."""
     instance_concurrency: int = 4

@@ -65,6 +65,18 @@ class Table:
             if row["tag"] not in RANGES
         }
 
+    @cached_property
+    def beyond(self) -> Mapping[int, Row]:
+        """Rows of our own, where the table is silent on what names places, orders and documents, by tag."""
+        return {
+            int(row["tag"], 16): Row(
+                int(row["tag"], 16),
+                Code(row["basic"]),
+                {option: "C" for option in (Option.CLEAN_DESCRIPTORS, Option.CLEAN_GRAPHICS) if row[option.column]},
+            )
+            for row in _read("beyond-the-table.csv")
+        }
+
     def types(self, sop_class_uid: str) -> Types:
         """The types of attributes in the IOD of a SOP class (PS3.3); empty for one that is not known."""
         return _types_by_iod().get(_iods().get(sop_class_uid, ""), {})
@@ -73,14 +85,17 @@ class Table:
 def resolve(code: Code, attribute_type: str) -> Action:
     """The action of a code for an attribute of type `1`, `1C`, `2`, `2C` or `3` (PS3.15 E.3.1).
 
-    The least that keeps the instance valid is taken: remove what may be absent, empty what may be empty.
+    The least that keeps the instance valid is taken: remove what may be absent, empty what may be empty. That holds
+    for X and Z, too, where an IOD always asks for more (PS3.15 E.1.1: the integrity of the IOD is the de-identifier's
+    duty). Only of Source and Referenced Image Sequence (X/Z/U*) more than the least is taken: emptied, an object would
+    say that it was made of nothing, and its references with new UIDs name nobody.
     """
     needs_value, needs_presence = attribute_type in ("1", "1C"), attribute_type != "3"
     match code:
         case Code.X:
-            return Action.REMOVE
+            return {"1": Action.DUMMY, "2": Action.EMPTY}.get(attribute_type, Action.REMOVE)
         case Code.Z:
-            return Action.EMPTY
+            return Action.DUMMY if attribute_type == "1" else Action.EMPTY
         case Code.D:
             return Action.DUMMY
         case Code.U:
@@ -94,7 +109,7 @@ def resolve(code: Code, attribute_type: str) -> Action:
         case Code.X_Z_D:
             return Action.DUMMY if needs_value else Action.EMPTY if needs_presence else Action.REMOVE
         case Code.X_Z_U:
-            return Action.UID if needs_value else Action.EMPTY if needs_presence else Action.REMOVE
+            return Action.UID if needs_presence else Action.REMOVE
         case _:
             assert_never(code)
 

@@ -20,6 +20,7 @@ from services.anonymise.pseudonyms import Pseudonyms
 from services.anonymise.table import ROOT, resolve
 from services.anonymise.uids import SOP_INSTANCE_UID, UidMap, uid_values
 from services.anonymise.values import Values
+from services.anonymise.words import without_known
 from services.anonymise.writing import Writer, file_head, written_syntax
 
 _DEEPEST = 32
@@ -88,7 +89,11 @@ class Walk:
     def suspects(self) -> frozenset[Kept]:
         """The kept values in which an identifier stands."""
         return frozenset(
-            kept for kept in self.kept if self.identifiers.found_in(kept.value, is_free_text=kept.vr in SHORT_TEXT)
+            kept
+            for kept in self.kept
+            if self.identifiers.found_in(kept.value, is_free_text=kept.vr in SHORT_TEXT)
+            # A code says what it says, though a patient be called so.
+            and not (kept.vr == "CS" and not self.identifiers.found_in(without_known(kept.value), is_free_text=False))
         )
 
     def written(self) -> tuple[bytes, bytes]:
@@ -136,7 +141,7 @@ class Walk:
         if not may_stand(element, attribute.vr) or not conforms(attribute, attribute.vr, value):
             return removed(Because.VALUE)
         if attribute.vr not in NUMERIC and not self._may_stay(element.tag, attribute.vr, value, path):
-            return removed(Because.IDENTIFIER)
+            return self._masked(element.tag, attribute.vr)
         return Action.KEEP, Option.RETAIN_SAFE_PRIVATE, self._write(element.tag, attribute.vr, value)
 
     def _element(self, element: Element, path: tuple[int, ...]) -> Decision:
@@ -248,7 +253,7 @@ class Walk:
             self._gather(element, attribute)
             return Action.CLEAN, self._content.because, self._write(tag, vr, said)
         if not self._may_stay(tag, vr, value, path):
-            return removed(Because.IDENTIFIER)
+            return self._masked(tag, vr)
         return Action.KEEP, Because.UNLISTED, self._write(tag, vr, value)
 
     def _may_stay(self, tag: int, vr: str, value: bytes, path: tuple[int, ...]) -> bool:
@@ -260,6 +265,10 @@ class Walk:
             return False
         self.kept.append(kept)
         return True
+
+    def _masked(self, tag: int, vr: str) -> Decision:
+        """In the place of a value in which an identifier stands: a dummy is valid whatever the attribute's type."""
+        return Action.DUMMY, Because.IDENTIFIER, self._write(tag, vr, dummy(vr))
 
     def _resolved(self, code: Code, path: tuple[int, ...], tag: int) -> Action:
         return resolve(code, self._types.get((path[-1] if path else ROOT, tag), "3"))
@@ -293,7 +302,9 @@ class Walk:
     def _unlisted_uid(self, element: Element, path: tuple[int, ...]) -> Decision:
         tag, value = element.tag, bytes(element.value)
         if not self.uids.retains:
-            return Action.UID, Because.UNLISTED, self._write(tag, "UI", self.uids.replaced(value, tag, path))
+            replaced = self.uids.replaced(value, tag, path)
+            action = Action.KEEP if replaced == value.rstrip(b"\0 ") else Action.UID
+            return action, Because.UNLISTED, self._write(tag, "UI", replaced)
         retained = self.uids.retained(value, tag, path)
         if retained is None:
             return removed(Because.VALUE)

@@ -76,3 +76,10 @@ def cleaned(text: str, more: Collection[str] = (), names: Collection[str] = ()) 
         elif _NUMBER.fullmatch(token):
             kept.append(token)
     return " ".join(kept) if any(token[0].isalpha() for token in kept) else ""
+
+
+def without_known(code: bytes) -> bytes:
+    """What is left of a code string without the words of medicine."""
+    known = medical_words()
+    words = re.split(rb"[ \\_]+", code.lower())
+    return b" ".join(word for word in words if word.decode("latin-1") not in known).strip()

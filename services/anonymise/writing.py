@@ -7,7 +7,7 @@ import struct
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from services.anonymise.attributes import LONG_LENGTH
-from services.anonymise.elements import ITEM, PIXEL_DATA, SEQUENCE_END, UNDEFINED
+from services.anonymise.elements import ITEM, PIXEL_DATA, SEQUENCE_END, UNDEFINED, is_encapsulated
 
 IMPLEMENTATION_CLASS_UID = "2.25.94171246317286231120718473158216512331"
 IMPLEMENTATION_VERSION_NAME = "PLEXUS_0_1"
@@ -79,6 +79,6 @@ def written_syntax(read: UID) -> UID:
 
     Implicit VR and Deflated become Explicit VR Little Endian: the bytes of the pixels are the same.
     """
-    if read.is_encapsulated or read == ExplicitVRBigEndian:
+    if is_encapsulated(read) or read == ExplicitVRBigEndian:
         return read
     return ExplicitVRLittleEndian

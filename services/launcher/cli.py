@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from services.launcher import quarantine
 from services.launcher.errors import LauncherError
 from services.launcher.mesh import Mesh
 from services.launcher.settings import Settings
@@ -206,6 +207,32 @@ def jobs(  # noqa: PLR0917  # as above
 
 @app.command()
 @_command
+def deidentify(  # noqa: PLR0917  # as above
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="DICOM files, or folders of them.")],
+    profile: Annotated[
+        str, typer.Option("--profile", "-p", help="A profile: a file, or a name of deploy/profiles.")
+    ] = "default",
+    report: Annotated[
+        bool, typer.Option("--report", help="Show what happens to each attribute, by which rule.")
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write the de-identified files there; without it, a dry run.")
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option("--key-file", help="The site's key; default that of the mesh's data folder.")
+    ] = None,
+    data: Data = None,
+) -> int:
+    """De-identify files by a profile (DICOM PS3.15 Annex E), without the mesh. No value of a file is shown."""
+    from services.launcher import deidentify as deidentification
+
+    own = Settings.read(os.environ, data=data, port_offset=None).secrets / "anonymise.key"
+    key = key_file or (own if own.exists() else None)
+    return deidentification.run(console, paths, profile=profile, report=report, output=output, key_file=key)
+
+
+@app.command()
+@_command
 def trace(
     which: Annotated[str, typer.Argument(metavar="ID", help="A trace id, or the id of a job.")],
     everything: Annotated[bool, typer.Option("--all", help="Calls and messages too, not only the work.")] = False,
@@ -261,6 +288,9 @@ def test(context: typer.Context) -> int:
     checks.ensure_programs()
     bringup.set_up(console)
     return 0 if checks.run(console, context.args) else 1
+
+
+app.add_typer(quarantine.commands(_command, _running, console), name="quarantine")
 
 
 def _wait_for_end(mesh: Mesh) -> None:

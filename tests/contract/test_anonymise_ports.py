@@ -52,6 +52,8 @@ UIDS = {
     "1.2.3.9": Pseudonym("2.25.3", UidKind.OTHER),
 }
 
+REPORTS = {"2.25.2": "00100010 Z table-e1-1"}
+
 
 def said(release: Release) -> tuple[tuple[Event, str | None], ...]:
     event = JobReleased(release.job_id, release.model, release.model_version, release.input, 1, release.attempt)
@@ -104,26 +106,29 @@ async def world(
 async def test_a_release_is_kept_with_its_way_back_and_its_facts(world: FakeWorld | PostgresWorld) -> None:
     assert await world.releases.attempt("job-1") == 0
     assert await world.releases.original("job-1") is None
-    await world.releases.keep(RELEASE, UIDS, said(RELEASE))
+    await world.releases.keep(RELEASE, UIDS, REPORTS, said(RELEASE))
     assert await world.releases.attempt("job-1") == 1
     assert await world.releases.original("job-1") == Original("1.2.3", "1.2.4", 3, "job-0", {"2.25.2": "1.2.3.1"})
+    assert await world.releases.reports("job-1") == REPORTS
     assert await world.subjects() == [subjects.JOB_RELEASED]
 
 
 async def test_a_release_that_is_kept_twice_is_said_once(world: FakeWorld | PostgresWorld) -> None:
-    await asyncio.gather(*(world.releases.keep(RELEASE, UIDS, said(RELEASE)) for _ in range(3)))
+    await asyncio.gather(*(world.releases.keep(RELEASE, UIDS, REPORTS, said(RELEASE)) for _ in range(3)))
     assert await world.subjects() == [subjects.JOB_RELEASED]
 
 
 async def test_a_later_attempt_is_said_again_and_keeps_the_earlier_way_back(world: FakeWorld | PostgresWorld) -> None:
-    await world.releases.keep(RELEASE, UIDS, said(RELEASE))
+    await world.releases.keep(RELEASE, UIDS, REPORTS, said(RELEASE))
     later = replace(RELEASE, attempt=2, key_id="other")
-    await world.releases.keep(later, {"1.2.3.1": Pseudonym("2.25.9", UidKind.INSTANCE)}, said(later))
-    await world.releases.keep(RELEASE, UIDS, said(RELEASE))  # an old message that comes late
+    again = {"2.25.9": "00100010 X site"}
+    await world.releases.keep(later, {"1.2.3.1": Pseudonym("2.25.9", UidKind.INSTANCE)}, again, said(later))
+    await world.releases.keep(RELEASE, UIDS, REPORTS, said(RELEASE))  # an old message that comes late
     assert await world.releases.attempt("job-1") == 2
     original = await world.releases.original("job-1")
     assert original is not None
     assert original.sop_instance_uids == {"2.25.2": "1.2.3.1", "2.25.9": "1.2.3.1"}
+    assert await world.releases.reports("job-1") == again
     assert await world.subjects() == [subjects.JOB_RELEASED] * 2
 
 
@@ -135,7 +140,7 @@ async def test_facts_are_said_without_a_release(world: FakeWorld | PostgresWorld
 async def test_two_jobs_on_one_series_have_each_their_way_back(world: FakeWorld | PostgresWorld) -> None:
     other = replace(RELEASE, job_id="job-2", model="ct-bone")
     for release in (RELEASE, other):
-        await world.releases.keep(release, UIDS, said(release))
+        await world.releases.keep(release, UIDS, REPORTS, said(release))
     assert await world.releases.original("job-1") == await world.releases.original("job-2")
 
 

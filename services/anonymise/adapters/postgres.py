@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, fields
@@ -40,7 +41,11 @@ class PostgresReleases:
             return await self._pool.fetchval("SELECT attempt FROM releases WHERE job_id = $1", job_id) or 0
 
     async def keep(
-        self, release: Release, uids: Mapping[str, Pseudonym], facts: Sequence[tuple[Event, str | None]]
+        self,
+        release: Release,
+        uids: Mapping[str, Pseudonym],
+        reports: Mapping[str, str],
+        facts: Sequence[tuple[Event, str | None]],
     ) -> None:
         """Keep a release and say `facts` in one transaction; nothing if this attempt or a later one is kept."""
         async with self._transaction() as connection:
@@ -48,15 +53,27 @@ class PostgresReleases:
                 return
             await connection.execute(
                 # An earlier attempt's pseudonyms stay: made with an older key, its results may still come back.
-                "INSERT INTO pseudonyms (job_id, pseudonym, original_uid, kind)"
-                " SELECT $1, * FROM unnest($2::text[], $3::text[], $4::text[]) ON CONFLICT DO NOTHING",
+                "INSERT INTO pseudonyms (job_id, key_id, pseudonym, original_uid, kind)"
+                " SELECT $1, $2, * FROM unnest($3::text[], $4::text[], $5::text[]) ON CONFLICT DO NOTHING",
                 release.job_id,
+                release.key_id,
                 [pseudonym.uid for pseudonym in uids.values()],
                 list(uids),
                 [pseudonym.kind.value for pseudonym in uids.values()],
             )
+            await self._keep_reports(connection, release, reports)
             await self._append(connection, facts)
         self._outbox.wake()
+
+    async def reports(self, job_id: str) -> Mapping[str, str]:
+        """What was done to each instance of the newest attempt at a job, by its pseudonym."""
+        async with _translated():
+            rows = await self._pool.fetch(
+                "SELECT pseudonym, body FROM instance_reports JOIN releases USING (job_id, attempt)"
+                " JOIN reports USING (digest) WHERE job_id = $1 ORDER BY pseudonym",
+                job_id,
+            )
+        return {row["pseudonym"]: row["body"] for row in rows}
 
     async def say(self, facts: Sequence[tuple[Event, str | None]]) -> None:
         """Say facts durably."""
@@ -79,6 +96,24 @@ class PostgresReleases:
                 UidKind.INSTANCE.value,
             )
         return Original(**release, sop_instance_uids={row["pseudonym"]: row["original_uid"] for row in rows})
+
+    async def _keep_reports(self, connection: Connection, release: Release, reports: Mapping[str, str]) -> None:
+        digests = {body: hashlib.sha256(body.encode()).hexdigest() for body in set(reports.values())}
+        await connection.execute(
+            # In one order everywhere: two releases that bring the same reports must not wait for one another.
+            "INSERT INTO reports (digest, body)"
+            " SELECT * FROM unnest($1::text[], $2::text[]) AS new (digest, body) ORDER BY 1 ON CONFLICT DO NOTHING",
+            list(digests.values()),
+            list(digests),
+        )
+        await connection.execute(
+            "INSERT INTO instance_reports (job_id, attempt, pseudonym, digest)"
+            " SELECT $1, $2, * FROM unnest($3::text[], $4::text[])",
+            release.job_id,
+            release.attempt,
+            list(reports),
+            [digests[body] for body in reports.values()],
+        )
 
     async def _append(self, connection: Connection, facts: Sequence[tuple[Event, str | None]]) -> None:
         for event, message_id in facts:

@@ -8,18 +8,22 @@ from typing import assert_never
 from services.anonymise.burned_in.devices import DeviceRule
 from services.anonymise.burned_in.evidence import Evidence, evidence_of, text_of
 from services.anonymise.burned_in.examining import Answer
+from services.anonymise.burned_in.masking import covered
 from services.anonymise.burned_in.model import Box, Decision, Doubt, Finding, Found, Ground
 from services.anonymise.burned_in.picture import Picture, picture_of, with_pixels
 from services.anonymise.burned_in.work import Refusal, Work
 from services.anonymise.burned_in.workers import Workers, WorkRefused
 from services.anonymise.elements import File
 from services.anonymise.engine import Seen
-from services.anonymise.errors import DoubtfulPixelsError, Reason, RefusedError
+from services.anonymise.errors import DoubtfulPixelsError, ProfileError, Reason, RefusedError
 from services.anonymise.options import Option
 from services.anonymise.profile import Profile
 from services.pixels.errors import NotDescribed
 
 _STUDY, _SERIES, _INSTANCE = 0x0020000D, 0x0020000E, 0x00080018
+
+_KNOWN = 0.6
+"""The reader need not be sure of what lies where it is sure of text in another frame."""
 
 Decided = Callable[[str], Decision | None]
 """What a person has decided about pixels of this digest, if anything; asked from a thread."""
@@ -32,6 +36,18 @@ class BurnedIn:
         self._rules = rules
         self._workers = workers
         self._decided = decided
+
+    def able(self, profile: Profile) -> BurnedIn:
+        """This cleaner, for a profile that asks for no more than it can do.
+
+        Raises:
+            ProfileError: it asks for faces to be removed.
+        """
+        if Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES in profile.options:
+            raise ProfileError(
+                f"{profile.name}: {Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES}: nobody here removes faces"
+            )
+        return self
 
     def __call__(self, file: File, profile: Profile) -> Seen:
         """The instance with pixels that show no text.
@@ -85,7 +101,8 @@ def _doubt(answer: Answer, evidence: Evidence) -> Doubt | None:
         return Doubt.LEFT
     if Ground.SCANNED in evidence.grounds:
         return Doubt.SCANNED
-    if not all(one.sure for one in answer.found):
+    sure = [one.box for one in answer.found if one.sure]
+    if any(covered(one.box, sure) < _KNOWN for one in answer.found if not one.sure):
         return Doubt.UNSURE
     if Ground.SAID in evidence.grounds and not answer.found and not evidence.masks:
         return Doubt.SAID

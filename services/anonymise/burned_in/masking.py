@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from services.anonymise.burned_in.model import Box
-from services.pixels.decoding import Decoded
+
+if TYPE_CHECKING:  # only a worker loads the codecs
+    from services.pixels.decoding import Decoded
 
 
 def masked(decoded: Decoded, boxes: Iterable[Box]) -> Decoded:
@@ -16,7 +20,7 @@ def masked(decoded: Decoded, boxes: Iterable[Box]) -> Decoded:
     fill = _black(decoded)
     for box in boxes:
         array[max(box.y, 0) : max(box.y + box.height, 0), max(box.x, 0) : max(box.x + box.width, 0)] = fill
-    return Decoded(array, decoded.photometric)
+    return replace(decoded, array=array)
 
 
 def covered(box: Box, masks: Sequence[Box]) -> float:

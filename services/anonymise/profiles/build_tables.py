@@ -11,7 +11,7 @@ import json
 import re
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,9 @@ RANGES = {
     (0x6000, 0x4000): ("60xx4000", "OverlayComments"),
 }
 EDITION = "options_edition"
+# Their references to what they were made of are optional at the root; without them Referenced Series Sequence names
+# instances that nothing refers to, which no reader accepts.
+DERIVED_IODS, SOURCE_IMAGE_SEQUENCE = ("parametric-map", "segmentation"), "00082112"
 PRIVATE_ROW = ("gggggggg", "PrivateAttributes", "X")
 
 STRICTNESS = ("1", "1C", "2", "2C", "3")
@@ -73,10 +76,14 @@ def main(basic_wheel: Path, options_wheel: Path) -> None:
         for tag, keyword, action in basic:
             columns = options.get(tag, {})
             table.writerow([tag, keyword, action, *(columns.get(name, "") for name in (*OPTIONS.values(), EDITION))])
-    compound = {int(tag, 16) for tag, _, action in basic if "/" in action}
-    listed = {int(tag, 16) for tag, _, _ in basic if tag.isalnum() and "x" not in tag and "g" not in tag}
-    wanted = {tag for tag in DicomDictionary if tag in compound or is_naturally_removed(tag, listed)}
-    rows = sorted(type_rows(wanted))
+    with (HERE / "beyond-the-table.csv").open(encoding="utf-8") as file:
+        beyond = [(row["tag"], row["keyword"], row["basic"]) for row in csv.DictReader(file)]
+    listed = {
+        int(tag, 16): action for tag, _, action in (*basic, *beyond) if tag.isalnum() and not set(tag) & set("xg")
+    }
+    wanted = {tag: kinds_that_matter(listed[tag]) for tag in listed}
+    wanted.update({tag: STRICTNESS[:4] for tag in DicomDictionary if is_naturally_removed(tag, listed.keys())})
+    rows = sorted({*type_rows(wanted), *((iod, "", SOURCE_IMAGE_SEQUENCE, "2") for iod in DERIVED_IODS)})
     with (HERE / "iod-types.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["iod", "parent", "tag", "type"])
@@ -87,7 +94,12 @@ def main(basic_wheel: Path, options_wheel: Path) -> None:
         table.writerows(sorted(standard_json("sop_class_iod_map").items()))
 
 
-def is_naturally_removed(tag: int, listed: set[int]) -> bool:
+def kinds_that_matter(action: str) -> Collection[str]:
+    """The types that decide what an action code means; a plain X or Z gives way to what an IOD always asks for."""
+    return STRICTNESS[:4] if "/" in action else ("1", "2") if action == "X" else ("1",) if action == "Z" else ()
+
+
+def is_naturally_removed(tag: int, listed: Collection[int]) -> bool:
     """Whether the engine takes this attribute out although the table does not name it."""
     vrs = dictionary_VR(tag).split(" or ")
     return tag not in listed and tag >> 16 > 2 and any(vr in NATURALLY_IDENTIFYING for vr in vrs)
@@ -141,7 +153,7 @@ def option_rows(wheel: Path) -> dict[str, Mapping[str, str]]:
     return found
 
 
-def type_rows(wanted: set[int]) -> Iterator[tuple[str, str, str, str]]:
+def type_rows(wanted: Mapping[int, Collection[str]]) -> Iterator[tuple[str, str, str, str]]:
     """The strictest type that an IOD gives to an attribute, by the sequence it lies in."""
     modules_of, attributes_of = standard_json("iod_module_map"), standard_json("module_attribute_map")
     for iod in sorted(set(standard_json("sop_class_iod_map").values())):
@@ -155,7 +167,7 @@ def type_rows(wanted: set[int]) -> Iterator[tuple[str, str, str, str]]:
                 key = (f"{parent or 0:08x}" if attribute["path"] else "", f"{tag:08x}")
                 strictest[key] = min(strictest.get(key, "3"), attribute["type"], key=STRICTNESS.index)
         for (parent_tag, tag_text), kind in strictest.items():
-            if kind != "3":
+            if kind in wanted[int(tag_text, 16)]:
                 yield iod, parent_tag, tag_text, kind
 
 

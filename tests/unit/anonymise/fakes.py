@@ -58,16 +58,25 @@ class FakeReleases:
         self.releases: dict[str, Release] = {}
         self.pseudonyms: dict[str, dict[str, tuple[str, UidKind]]] = {}
         self.said: list[tuple[Event, str | None]] = []
+        self.kept_reports: dict[str, Mapping[str, str]] = {}
 
     async def attempt(self, job_id: str) -> int:
         return self.releases[job_id].attempt if job_id in self.releases else 0
 
+    async def reports(self, job_id: str) -> Mapping[str, str]:
+        return self.kept_reports.get(job_id, {})
+
     async def keep(
-        self, release: Release, uids: Mapping[str, Pseudonym], facts: Sequence[tuple[Event, str | None]]
+        self,
+        release: Release,
+        uids: Mapping[str, Pseudonym],
+        reports: Mapping[str, str],
+        facts: Sequence[tuple[Event, str | None]],
     ) -> None:
         if await self.attempt(release.job_id) >= release.attempt:
             return
         self.releases[release.job_id] = release
+        self.kept_reports[release.job_id] = dict(reports)
         rows = self.pseudonyms.setdefault(release.job_id, {})
         rows.update({pseudonym.uid: (original, pseudonym.kind) for original, pseudonym in uids.items()})
         await self.say(facts)

@@ -278,7 +278,7 @@ def test_an_identifier_inside_of_a_kept_value_takes_the_value_out(tag: int, vr: 
     if value.startswith(b"Dr. Doe"):
         data = data.replace(b"Dr. Doe, private", b"Erika Musterman ").replace(b"Musterman ", b"Mustermann")
     done = deidentify(data, POLICY)
-    assert tag not in read(done.data)
+    assert read(done.data)[tag].value in ("ANONYMOUS", 0)
     assert any(line.because is Because.IDENTIFIER for line in done.actions)
 
 

@@ -18,6 +18,7 @@ from services.anonymise.engine import Policy, clean, deidentify
 from services.anonymise.errors import Reason, RefusedError
 from services.anonymise.pseudonyms import Pseudonyms, is_well_known
 from services.anonymise.table import standard_table
+from services.anonymise.words import medical_words
 
 POLICY = Policy(Pseudonyms(b"k" * 32))
 DUMMIES = {value.decode() for value in dummies()}  # some files say so themselves
@@ -34,7 +35,9 @@ def identifying(ds: Dataset) -> Iterator[str]:
         for value in map(str, values):
             match elem.VR:
                 case "PN":
-                    yield from (part for part in re.split(r"[\^= ,.]+", value) if len(part) >= 5)
+                    # A file's patient is called "Perfusion", as its Image Type is.
+                    parts = (part for part in re.split(r"[\^= ,.]+", value) if part.lower() not in medical_words())
+                    yield from (part for part in parts if len(part) >= 5)
                 case "DA" | "DT":
                     yield from re.findall(r"^(?:19|20)\d{6}", value)
                 case "UI":

@@ -71,5 +71,5 @@ def test_a_name_may_stand_in_no_code_string_either() -> None:
 
 def test_a_long_identifier_is_found_in_any_written_bytes() -> None:
     identifiers = of(("UI", b"1.2.3.4711.9"), ("DA", b"19470815"))
-    assert identifiers.found_in_header(b"\x10\x00\x20\x00LO\x0c\x001.2.3.4711.9x")
-    assert not identifiers.found_in_header(b"\x10\x00\x20\x00DS\x0c\x000.19470815")
+    assert identifiers.left_in_header(b"\x10\x00\x20\x00LO\x0c\x001.2.3.4711.9x")
+    assert not identifiers.left_in_header(b"\x10\x00\x20\x00DS\x0c\x000.19470815")

@@ -75,15 +75,13 @@ def test_the_ranges_of_the_table_are_four() -> None:
 @pytest.mark.parametrize(
     ("code", "of_type_1", "of_type_2", "of_type_3"),
     [
-        (Code.X, Action.REMOVE, Action.REMOVE, Action.REMOVE),
-        (Code.Z, Action.EMPTY, Action.EMPTY, Action.EMPTY),
         (Code.D, Action.DUMMY, Action.DUMMY, Action.DUMMY),
         (Code.U, Action.UID, Action.UID, Action.UID),
         (Code.Z_D, Action.DUMMY, Action.EMPTY, Action.EMPTY),
         (Code.X_Z, Action.EMPTY, Action.EMPTY, Action.REMOVE),
         (Code.X_D, Action.DUMMY, Action.DUMMY, Action.REMOVE),
         (Code.X_Z_D, Action.DUMMY, Action.EMPTY, Action.REMOVE),
-        (Code.X_Z_U, Action.UID, Action.EMPTY, Action.REMOVE),
+        (Code.X_Z_U, Action.UID, Action.UID, Action.REMOVE),
     ],
 )
 def test_a_compound_code_takes_the_least_that_keeps_the_instance_valid(
@@ -96,6 +94,13 @@ def test_a_compound_code_takes_the_least_that_keeps_the_instance_valid(
         of_type_2,
         of_type_3,
     ]
+
+
+def test_a_plain_code_gives_way_to_what_an_iod_always_asks_for() -> None:
+    types = ("1", "1C", "2", "2C", "3")
+    removed, emptied, dummied = Action.REMOVE, Action.EMPTY, Action.DUMMY
+    assert [resolve(Code.X, kind) for kind in types] == [dummied, removed, emptied, removed, removed]
+    assert [resolve(Code.Z, kind) for kind in types] == [dummied, emptied, emptied, emptied, emptied]
 
 
 @pytest.mark.parametrize(
