@@ -9,6 +9,9 @@ from enum import StrEnum
 
 from services.anonymise.burned_in.model import Box, Finding
 
+STEP = "quarantine"
+"""Of a job that waits, in worklist's words."""
+
 
 class State(StrEnum):
     """Where a picture is."""

@@ -19,14 +19,13 @@ from services.anonymise.errors import HeldError, NotQuarantinedError, Reason, Re
 from services.anonymise.handlers import Limits
 from services.anonymise.model import Listed
 from services.anonymise.ports import Bulletin, Quarantine, Releases, SourceArchive, WorkStore
-from services.anonymise.quarantine import Entry, State, fitting
+from services.anonymise.quarantine import STEP, Entry, State, fitting
 from services.chassis import telemetry
 from services.chassis.faults import PassingFault
 from services.chassis.principal import Principal
 from services.contracts.events import Action, AuditRecorded, JobProgressed, JobRequested, Outcome
 from services.pixels.errors import NotDescribed
 
-STEP = "quarantine"
 _PRINCIPAL = Principal.service("anonymise")
 _REMIND_SECONDS = 5
 

@@ -1,4 +1,4 @@
-"""`plexus quarantine`: pictures that wait for a person. What is shown holds no name but what is in the picture itself."""
+"""`plexus quarantine`: pictures that wait for a person. No name is shown but what a picture itself shows."""
 
 from __future__ import annotations
 

@@ -10,8 +10,7 @@ import asyncpg
 
 from services.anonymise.burned_in.model import Box, Decision, Doubt, Finding, Found, Ground
 from services.anonymise.errors import DatabaseUnavailableError, Reason
-from services.anonymise.handlers import STEP
-from services.anonymise.quarantine import Entry, Held, State
+from services.anonymise.quarantine import STEP, Entry, Held, State
 from services.chassis.database import AWAY
 from services.chassis.outbox import Outbox
 from services.contracts.events import Event, JobFailed, JobRequested

@@ -44,9 +44,7 @@ class BurnedIn:
             ProfileError: it asks for faces to be removed.
         """
         if Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES in profile.options:
-            raise ProfileError(
-                f"{profile.name}: {Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES}: nobody here removes faces"
-            )
+            raise ProfileError(f"{profile.name}: clean-recognizable-visual-features: nobody here removes faces")
         return self
 
     def __call__(self, file: File, profile: Profile) -> Seen:
