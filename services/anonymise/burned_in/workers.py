@@ -18,6 +18,9 @@ from typing import Final
 
 from services.anonymise.burned_in.work import ANSWER, HEAD, LENGTH, READY, Refusal, Work
 
+PROGRAM: tuple[str, ...] = ("-m", "services.anonymise.burned_in.worker")
+"""What a worker runs."""
+
 _ROOT: Final = Path(__file__).parents[3]
 _BUFFER: Final = 4 * 1024**2
 _PATIENCE: Final = 4
@@ -94,7 +97,7 @@ class _Worker:
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
             self._process = subprocess.Popen(
-                [sys.executable, "-s", "-m", "services.anonymise.burned_in.worker", str(memory_bytes)],
+                [sys.executable, "-s", *PROGRAM, str(memory_bytes)],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
