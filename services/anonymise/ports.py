@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from services.anonymise.burned_in.model import Box, Decision, Finding
+from services.anonymise.burned_in.work import Work
 from services.anonymise.model import Listed, Listing, Original, Pseudonym, Release
 from services.anonymise.quarantine import Entry, Held, State
 from services.contracts.events import Event, JobRequested
@@ -65,6 +66,13 @@ class Bulletin(Protocol):
 
     async def mention(self, event: Event) -> None:
         """Say what may be lost."""
+
+
+class PixelWorkers(Protocol):
+    """Processes that handle pixels which may be hostile."""
+
+    def ask(self, work: Work, parameters: bytes, data: Sequence[bytes | memoryview] = ()) -> bytes:
+        """Have something done to pixels; blocks until it is. Raises `WorkRefused` where it was not."""
 
 
 class Quarantine(Protocol):

@@ -10,9 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from services.anonymise import quarantine_handlers as handlers
 from services.anonymise.burned_in.model import Box
-from services.anonymise.burned_in.workers import Workers
 from services.anonymise.errors import NotQuarantinedError
-from services.anonymise.ports import Quarantine, Releases, SourceArchive
+from services.anonymise.ports import PixelWorkers, Quarantine, Releases, SourceArchive
 from services.anonymise.quarantine import Entry, State
 from services.chassis import http
 from services.chassis.principal import Principal
@@ -92,7 +91,7 @@ class Release(BaseModel):
     masks: list[tuple[int, int, int, int]] | None = None
 
 
-def router(*, archive: SourceArchive, quarantine: Quarantine, releases: Releases, workers: Workers) -> APIRouter:
+def router(*, archive: SourceArchive, quarantine: Quarantine, releases: Releases, workers: PixelWorkers) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix="/quarantine")
 

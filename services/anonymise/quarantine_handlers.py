@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import pickle
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -11,14 +10,13 @@ from uuid import uuid4
 from services.anonymise import handlers
 from services.anonymise.burned_in.model import Box, covering
 from services.anonymise.burned_in.picture import picture_of
-from services.anonymise.burned_in.work import Work
-from services.anonymise.burned_in.workers import Workers, WorkRefused
+from services.anonymise.burned_in.work import Work, WorkRefused
 from services.anonymise.elements import read_file
 from services.anonymise.engine import Policy
 from services.anonymise.errors import HeldError, NotQuarantinedError, Reason, RefusedError
 from services.anonymise.handlers import Limits
 from services.anonymise.model import Listed
-from services.anonymise.ports import Bulletin, Quarantine, Releases, SourceArchive, WorkStore
+from services.anonymise.ports import Bulletin, PixelWorkers, Quarantine, Releases, SourceArchive, WorkStore
 from services.anonymise.quarantine import STEP, Entry, State, fitting
 from services.chassis import telemetry
 from services.chassis.faults import PassingFault
@@ -89,7 +87,7 @@ async def preview(
     archive: SourceArchive,
     quarantine: Quarantine,
     releases: Releases,
-    workers: Workers,
+    workers: PixelWorkers,
 ) -> bytes:
     """A PNG of one frame, with what was found framed in red. That it was shown is on record before it is.
 
@@ -109,8 +107,8 @@ async def preview(
         picture = picture_of(read_file(data))
         if picture is None:
             raise RefusedError(Reason.PIXEL_DATA)
-        parameters = pickle.dumps((frame, picture.question(boxes, read=False).packed()))
-        image = await asyncio.to_thread(workers.ask, Work.PREVIEW, parameters, picture.data)
+        asked = picture.question(boxes, read=False).packed_for(frame)
+        image = await asyncio.to_thread(workers.ask, Work.PREVIEW, asked, picture.data)
     except (WorkRefused, NotDescribed):
         raise RefusedError(Reason.PIXEL_DATA) from None
     await releases.say(((_of(entry, Action.RETRIEVE, principal, "quarantine-preview"), None),))

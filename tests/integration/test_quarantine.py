@@ -1,7 +1,7 @@
 """Quarantine of the service as its own process: a job waits, a person decides, the job goes on or fails.
 
-The pictures say that text is burned in, and show none that could be read: with the text reader they are doubtful because
-nothing was found, without it because nobody could look. Either way a person has to.
+The pictures say that text is burned in, and show none that could be read: with the text reader they are doubtful
+because nothing was found, without it because nobody could look. Either way a person has to.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ from services.anonymise.burned_in.examining import Answer
 from services.anonymise.burned_in.masking import covered
 from services.anonymise.burned_in.model import Box, Decision, Doubt, Finding, Found, Ground
 from services.anonymise.burned_in.picture import Picture, picture_of, with_pixels
-from services.anonymise.burned_in.work import Refusal, Work
-from services.anonymise.burned_in.workers import Workers, WorkRefused
+from services.anonymise.burned_in.work import Refusal, Work, WorkRefused
 from services.anonymise.elements import File
 from services.anonymise.engine import Seen
 from services.anonymise.errors import DoubtfulPixelsError, ProfileError, Reason, RefusedError
 from services.anonymise.options import Option
+from services.anonymise.ports import PixelWorkers
 from services.anonymise.profile import Profile
 from services.pixels.errors import NotDescribed
 
@@ -32,7 +32,7 @@ Decided = Callable[[str], Decision | None]
 class BurnedIn:
     """A cleaner of pixels, as `services.anonymise.engine.PixelCleaner` wants it."""
 
-    def __init__(self, *, rules: Sequence[DeviceRule], workers: Workers, decided: Decided) -> None:
+    def __init__(self, *, rules: Sequence[DeviceRule], workers: PixelWorkers, decided: Decided) -> None:
         self._rules = rules
         self._workers = workers
         self._decided = decided

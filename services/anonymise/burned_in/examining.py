@@ -55,8 +55,12 @@ class Question:
     read: bool = True
 
     def packed(self) -> bytes:
-        """It, for the other side of the door."""
+        """It, for `examine` on the other side of the door."""
         return pickle.dumps(self, pickle.HIGHEST_PROTOCOL)
+
+    def packed_for(self, frame: int) -> bytes:
+        """It, for `preview` of one frame."""
+        return pickle.dumps((frame, self), pickle.HIGHEST_PROTOCOL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,13 +137,17 @@ def examine(parameters: bytes, data: Sequence[bytes]) -> bytes:
 
 
 def preview(parameters: bytes, data: Sequence[bytes]) -> bytes:
-    """Draw one frame as a PNG, with the masks of the question as frames around what they would hide."""
+    """Draw one frame as a PNG, with the masks of the question as frames around what they would hide.
+
+    Raises:
+        PixelError: the frame cannot be decoded.
+    """
     from io import BytesIO
 
     from PIL import Image, ImageDraw
 
-    number, packed = pickle.loads(parameters)  # noqa: S301  # as above
-    question: Question = pickle.loads(packed)  # noqa: S301  # as above
+    question: Question
+    number, question = pickle.loads(parameters)  # noqa: S301  # `packed_for` made it, as above
     pictures = _Pictures(question, data)
     ((_, decoded),) = pictures.decoded((number,))
     image = Image.fromarray(next(iter(pictures.shown(decoded))))

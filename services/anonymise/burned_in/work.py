@@ -23,6 +23,14 @@ class Refusal(StrEnum):
     LOST = "lost"
 
 
+class WorkRefused(Exception):
+    """A worker gave no answer."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.value)
+        self.refusal = refusal
+
+
 HEAD: Final = Struct("<II")
 """Of a question: how many parts it has, and the seconds of a processor's time that it may take."""
 LENGTH: Final = Struct("<Q")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from services.anonymise.burned_in.work import ANSWER, HEAD, LENGTH, READY, Refusal, Work
+from services.anonymise.burned_in.work import ANSWER, HEAD, LENGTH, READY, Refusal, Work, WorkRefused
 
 PROGRAM: tuple[str, ...] = ("-m", "services.anonymise.burned_in.worker")
 """What a worker runs."""
@@ -33,14 +33,6 @@ _ENVIRONMENT: Final = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 """All that a worker has of an environment: no secret of the service is in it."""
-
-
-class WorkRefused(Exception):
-    """A worker gave no answer."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.value)
-        self.refusal = refusal
 
 
 class Workers:

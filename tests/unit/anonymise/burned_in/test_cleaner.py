@@ -7,25 +7,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from load_tests.lettering import background, lettered
 from services.anonymise.burned_in import workers as pool
 from services.anonymise.burned_in.devices import DeviceRule, Rule
 from services.anonymise.burned_in.model import Box, Decision, Doubt
 from services.anonymise.burned_in.picture import picture_of
-from services.anonymise.burned_in.work import Refusal, Work
-from services.anonymise.burned_in.workers import Workers, WorkRefused
+from services.anonymise.burned_in.work import Refusal, Work, WorkRefused
+from services.anonymise.burned_in.workers import Workers
 from services.anonymise.elements import read_file
 from services.anonymise.errors import DoubtfulPixelsError, ProfileError, Reason, RefusedError
 from services.anonymise.options import Option
 from services.anonymise.profile import Profile
-from tests.unit.anonymise.burned_in.lettering import background, lettered
 from tests.unit.anonymise.burned_in.made import ALL, ASKED, CT, US, cleaned, cleaner, instance
 
 PLAIN = background("body", 200, 300)
 LETTERED, LETTERS = lettered(PLAIN, "Doe, Jane 1967-03-02", 16, (20, 30))
 
 
-class Dead(Workers):
-    """Workers whose program is not there."""
+class Absent(Workers):
+    """Workers that must not be needed."""
 
     def ask(self, *_: object, **__: object) -> bytes:
         raise AssertionError("nobody is asked")
@@ -43,7 +43,7 @@ def blind(monkeypatch: pytest.MonkeyPatch) -> Workers:
 
 def test_an_original_slice_goes_through_without_a_worker() -> None:
     data = instance(PLAIN, sop_class=CT, ImageType=["ORIGINAL", "PRIMARY", "AXIAL"])
-    ds = cleaned(data, cleaner(Dead(count=1, memory_bytes=1, seconds=1)))
+    ds = cleaned(data, cleaner(Absent(count=1, memory_bytes=1, seconds=1)))
     assert np.array_equal(ds.pixel_array, PLAIN)
     assert "BurnedInAnnotation" not in ds
 

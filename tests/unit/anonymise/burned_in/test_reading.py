@@ -7,8 +7,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from load_tests.lettering import Case, background, cases
 from services.anonymise.burned_in.reading import Reader
-from tests.unit.anonymise.burned_in.lettering import Case, background, cases
 
 pytestmark = pytest.mark.skipif(find_spec("rapidocr") is None, reason="the text reader (rapidocr) is not installed")
 

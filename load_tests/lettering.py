@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 Array = NDArray[Any]
 
@@ -85,3 +86,31 @@ def cases() -> Iterator[Case]:
         colour = np.repeat(background("body", 480, 640)[..., None], 3, 2)
         array, letters = lettered(colour, "Doe, Jane 1967-03-02", 16, (30, 40), paint)
         yield Case(f"colour-{paint[0]}-{paint[1]}-{paint[2]}", array, letters)
+
+
+def hard_cases() -> Iterator[Case]:
+    """Where the reader comes to its limits: tiny, faint, blurred, squeezed by JPEG, cut off, slanting, far apart."""
+    for number, ground in enumerate(("black", "body", "noise")):
+        plain = background(ground, 512, 512, number)
+        for size in (6, 7, 8):
+            array, letters = lettered(plain, NAMES[size % 5], size, (60, 200))
+            yield Case(f"tiny {size}-{ground}", array, letters)
+        for contrast in (20, 40, 60):
+            ink = min(int(plain[200:230, 60:300].mean()) + contrast, 255)
+            array, letters = lettered(plain, NAMES[contrast % 5], 16, (60, 200), ink)
+            yield Case(f"faint {contrast}-{ground}", array, letters)
+        array, letters = lettered(plain, NAMES[0], 16, (60, 200))
+        blurred = np.asarray(Image.fromarray(array).filter(ImageFilter.GaussianBlur(1.5)))
+        yield Case(f"blurred-{ground}", blurred, letters)
+        squeezed = io.BytesIO()
+        Image.fromarray(array).save(squeezed, "JPEG", quality=15)
+        yield Case(f"jpeg of quality 15-{ground}", np.asarray(Image.open(squeezed)), letters)
+        array, letters = lettered(plain, NAMES[1], 18, (60, 504))
+        yield Case(f"cut off below-{ground}", array, letters)
+        for turned in (15, 45):
+            array, letters = lettered(plain, NAMES[0], 18, (120, 120), 255, turned)
+            yield Case(f"slanting {turned}-{ground}", array, letters)
+        array, letters = lettered(plain, "K A U F M A N", 18, (60, 200))
+        yield Case(f"letters apart-{ground}", array, letters)
+        array, letters = lettered(plain, "K\n\nA\n\nU\n\nF\n\nM", 18, (60, 60))
+        yield Case(f"letters apart, upright-{ground}", array, letters)
