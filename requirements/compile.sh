@@ -8,7 +8,7 @@ compile() {
     name=$1
     shift
     "$uv" pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version "${python:-3.11}" \
-        "$name.in" -o "$name.lock" "$@"
+        --override overrides.in "$name.in" -o "$name.lock" "$@"
 }
 compile dev "$@"
 compile run -c dev.lock "$@"

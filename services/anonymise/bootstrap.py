@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 
 import grpc.aio
 
-from services.anonymise import api, handlers
+from services.anonymise import api, handlers, quarantine_api, quarantine_handlers
 from services.anonymise.adapters.archive import GrpcArchive
 from services.anonymise.adapters.key_file import read_keys
 from services.anonymise.adapters.postgres import PostgresReleases
+from services.anonymise.adapters.quarantine import PostgresQuarantine
 from services.anonymise.adapters.work_store import ObstoreWork
+from services.anonymise.burned_in.cleaner import BurnedIn
+from services.anonymise.burned_in.devices import read_rules, shipped_rules
+from services.anonymise.burned_in.model import Decision
+from services.anonymise.burned_in.workers import Workers
 from services.anonymise.engine import Policy
 from services.anonymise.handlers import Limits
 from services.anonymise.profile import default_profile
@@ -30,8 +36,19 @@ from services.contracts.events import JobRequested
 async def build(settings: Settings, frame: Frame) -> Runtime:
     """The service, of real parts."""
     enter = frame.parts.enter_async_context
+    workers = Workers(
+        count=settings.reading_workers, memory_bytes=settings.reading_memory_bytes, seconds=settings.reading_seconds
+    )
+    frame.parts.callback(workers.close)
+    rules = read_rules(settings.device_rules) if settings.device_rules else shipped_rules()
+    loop = asyncio.get_running_loop()
+
+    def decided(digest: str) -> Decision | None:  # in a thread, in the middle of de-identification
+        return asyncio.run_coroutine_threadsafe(quarantine.decided(digest), loop).result()
+
+    pixels = BurnedIn(rules=rules, workers=workers, decided=decided)
     profile = read_profile(settings.profile) if settings.profile else default_profile()
-    policy = Policy(read_keys(settings.key_file).current, profile)
+    policy = Policy(read_keys(settings.key_file).current, profile, pixels.able(profile))
     limits = Limits(settings.instance_concurrency, settings.instance_max_bytes)
     url = settings.database_url.get_secret_value()
     await database.migrate(url, package="services.anonymise", schema="anonymise")
@@ -49,6 +66,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     await bus.wait_for(subjects.STREAMS)
     outbox = Outbox(pool, bus, frame.log)
     releases = PostgresReleases(pool, outbox)
+    quarantine = PostgresQuarantine(pool, outbox)
     archive = GrpcArchive(await enter(rpc.channel(settings.archive_address)))
     work = ObstoreWork.at(settings.work_url)
 
@@ -60,15 +78,28 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     )
 
     async def handle(requested: JobRequested) -> None:
-        await handlers.release(
-            requested, archive=archive, work=work, releases=releases, bulletin=bus, policy=policy, limits=limits
+        released = await quarantine_handlers.release_or_hold(
+            requested,
+            archive=archive,
+            work=work,
+            releases=releases,
+            quarantine=quarantine,
+            bulletin=bus,
+            policy=policy,
+            limits=limits,
         )
-        frame.log.info("job.released", job_id=requested.job_id, model=requested.model)
+        frame.log.info("job.released" if released else "job.held", job_id=requested.job_id, model=requested.model)
 
     async def fail(requested: JobRequested, fault: Fault) -> None:
         await handlers.fail(requested, fault, releases=releases)
         frame.log.warning("job.failed", job_id=requested.job_id, code=fault.code)
 
     heard = subscriptions(handle, fail, concurrency=settings.concurrency)
-    routes = api.router(policy=policy, releases=releases, most_bytes=settings.request_max_bytes)
-    return Runtime(routers=[routes], background=[outbox.relay, *(partial(bus.consume, one) for one in heard)])
+    remind = partial(quarantine_handlers.remind, quarantine=quarantine, bulletin=bus)
+    return Runtime(
+        routers=[
+            api.router(policy=policy, releases=releases, most_bytes=settings.request_max_bytes),
+            quarantine_api.router(archive=archive, quarantine=quarantine, releases=releases, workers=workers),
+        ],
+        background=[outbox.relay, remind, *(partial(bus.consume, one) for one in heard)],
+    )

@@ -9,6 +9,10 @@ Fault (chassis)
     ├── SeriesChangedError          the series is no longer the one that the job was made for
     ├── DamagedInstanceError        the archive gave other bytes than it lists
     ├── NotReleasedError            no release of that job is known
+    ├── DoubtfulPixelsError         a person has to look at the pixels of an instance
+    ├── HeldError                   the same of a job: it waits
+    ├── NotQuarantinedError         no picture of that number was ever quarantined
+    ├── DeviceRulesError            the table of device rules cannot be used
     ├── UnreadableRequestError      the message is no `job.requested`
     ├── ProfileError                a profile says something that it cannot mean
     └── KeyFileError                the key file is missing, too open, or no key
@@ -16,9 +20,11 @@ Fault (chassis)
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import assert_never
 
+from services.anonymise.burned_in.model import Finding
 from services.chassis.faults import PassingFault, PermanentFault
 
 
@@ -33,6 +39,8 @@ class Reason(StrEnum):
     BURNED_IN = "burned-in-annotation"
     EMBEDDED_OVERLAY = "embedded-overlay"
     PIXEL_DATA = "pixel-data-unexpected"
+    REFUSED_BY_PERSON = "refused-in-quarantine"
+    NOT_MASKABLE = "pixels-not-maskable"
     PHI_LEFT = "phi-left"
 
     @property
@@ -57,6 +65,10 @@ class Reason(StrEnum):
                 return "an instance keeps an overlay in the unused bits of its pixels"
             case Reason.PIXEL_DATA:
                 return "an instance has pixel data that do not fit its rows, columns and frames"
+            case Reason.REFUSED_BY_PERSON:
+                return "a person looked at the pixels of an instance in quarantine and refused to let them out"
+            case Reason.NOT_MASKABLE:
+                return "the pixels of an instance cannot be decoded, so that nothing in them can be masked"
             case Reason.PHI_LEFT:
                 return "the last check found an identifying value in a de-identified header, which was not released"
             case _:
@@ -126,3 +138,35 @@ class ProfileError(PermanentFault):
 
     def __init__(self, reason: str) -> None:
         super().__init__("profile", reason)
+
+
+class DoubtfulPixelsError(PermanentFault):
+    """A person has to look at the pixels of this instance."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__("pixels-doubtful", finding.doubt.text)
+        self.finding = finding
+
+
+class HeldError(PermanentFault):
+    """A job whose instances a person has to look at first."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__(
+            "pixels-doubtful", f"{len(findings)} instances wait in quarantine for a person to look at them"
+        )
+        self.findings = tuple(findings)
+
+
+class NotQuarantinedError(PermanentFault):
+    """No picture of that number was ever quarantined."""
+
+    def __init__(self) -> None:
+        super().__init__("no-such-picture", "no picture of that number was ever quarantined")
+
+
+class DeviceRulesError(PermanentFault):
+    """The table of device rules cannot be used; the sentence names the line."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("device-rules", reason)

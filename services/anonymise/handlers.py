@@ -9,8 +9,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from services.anonymise.admission import admitted_kind
+from services.anonymise.burned_in.model import Finding
 from services.anonymise.engine import Policy, deidentify
-from services.anonymise.errors import DamagedInstanceError, NotReleasedError, Reason, RefusedError, SeriesChangedError
+from services.anonymise.errors import (
+    DamagedInstanceError,
+    DoubtfulPixelsError,
+    HeldError,
+    NotReleasedError,
+    Reason,
+    RefusedError,
+    SeriesChangedError,
+)
 from services.anonymise.model import (
     DeidentifiedInstance,
     Listed,
@@ -82,6 +91,7 @@ async def release(
     Raises:
         SeriesChangedError: the series is not the one that the job was made for.
         RefusedError: an instance cannot be de-identified.
+        HeldError: a person has to look at the pixels of instances first; the others are done.
         PassingFault: archive, work store or database do not answer.
     """
     if await releases.attempt(requested.job_id) >= requested.attempt:
@@ -184,12 +194,17 @@ async def _write_all(
     instances = sorted(listing.instances, key=lambda one: policy.pseudonyms.uid(one.sop_instance_uid))
     free = asyncio.Semaphore(limits.at_once)
     advance = _progress(job_id, len(instances), bulletin)
+    doubtful: list[Finding] = []
 
-    async def write(number: int, instance: Listed) -> _Written:
+    async def write(number: int, instance: Listed) -> _Written | None:
         async with free:
             data = await read(instance)
             # A thread: other work of this process (leases, health, calls) goes on meanwhile.
-            done, digest = await asyncio.to_thread(_deidentified, data, instance.digest, policy)
+            try:
+                done, digest = await asyncio.to_thread(_deidentified, data, instance.digest, policy)
+            except DoubtfulPixelsError as error:  # the others go on: a person sees all that is doubtful at once
+                doubtful.append(error.finding)
+                return None
             key = input_key(job_id, f"{number:05d}.dcm")
             await work.write(key, done.data)
         await advance()
@@ -207,7 +222,9 @@ async def _write_all(
     except ExceptionGroup as group:
         # One reason is enough, and a permanent one tells more than a passing one that came with it.
         raise min(group.exceptions, key=lambda error: not isinstance(error, PermanentFault)) from None
-    return [task.result() for task in tasks]
+    if doubtful:
+        raise HeldError(doubtful)
+    return [written for task in tasks if (written := task.result()) is not None]
 
 
 def _deidentified(data: bytes, listed: str, policy: Policy) -> tuple[DeidentifiedInstance, str]:

@@ -6,8 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from services.anonymise.burned_in.model import Box, Decision, Finding
+from services.anonymise.burned_in.work import Work
 from services.anonymise.model import Listed, Listing, Original, Pseudonym, Release
-from services.contracts.events import Event
+from services.anonymise.quarantine import Entry, Held, State
+from services.contracts.events import Event, JobRequested
 
 Read = Callable[[Listed], Awaitable[bytes]]
 
@@ -63,3 +66,37 @@ class Bulletin(Protocol):
 
     async def mention(self, event: Event) -> None:
         """Say what may be lost."""
+
+
+class PixelWorkers(Protocol):
+    """Processes that handle pixels which may be hostile."""
+
+    def ask(self, work: Work, parameters: bytes, data: Sequence[bytes | memoryview] = ()) -> bytes:
+        """Have something done to pixels; blocks until it is. Raises `WorkRefused` where it was not."""
+
+
+class Quarantine(Protocol):
+    """Pictures that a person has to look at, what people decided, and the jobs that wait for it."""
+
+    async def decided(self, digest: str) -> Decision | None:
+        """What a person decided about the pixels of this digest; None while nobody has."""
+
+    async def hold(
+        self, requested: JobRequested, findings: Sequence[Finding], facts: Sequence[tuple[Event, str | None]]
+    ) -> None:
+        """Keep what was found, and the job until all of it is decided; say `facts`. A new attempt takes the place of
+        the one before."""
+
+    async def entries(self, state: State | None) -> Sequence[Entry]:
+        """The pictures in a state, or all, oldest first."""
+
+    async def entry(self, number: int) -> Entry | None:
+        """A picture."""
+
+    async def decide(
+        self, number: int, state: State, masks: Sequence[Box], by: str, facts: Sequence[tuple[Event, str | None]]
+    ) -> None:
+        """Keep a decision, and say `facts` and what comes of it for the jobs that wait, in one transaction."""
+
+    async def held(self) -> Sequence[Held]:
+        """The jobs that wait."""

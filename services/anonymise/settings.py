@@ -29,3 +29,11 @@ class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
     """A larger instance is refused."""
     request_max_bytes: int = 1024**3
     """A larger `POST /deidentify` is refused."""
+    device_rules: Path | None = None
+    """What is known of devices' pictures, as a CSV table; without one, `deploy/profiles/devices.csv` of this clone."""
+    reading_workers: int = 2
+    """Processes that look into pixels."""
+    reading_seconds: int = 600
+    """A processor's time that the pixels of one instance may take; what takes longer is quarantined."""
+    reading_memory_bytes: int = 4 * 1024**3
+    """Memory that one such process may take."""

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from services.launcher import quarantine
 from services.launcher.errors import LauncherError
 from services.launcher.mesh import Mesh
 from services.launcher.settings import Settings
@@ -301,6 +302,9 @@ def test(context: typer.Context) -> int:
     checks.ensure_programs()
     bringup.set_up(console)
     return 0 if checks.run(console, context.args) else 1
+
+
+app.add_typer(quarantine.commands(_command, _running, console), name="quarantine")
 
 
 def _wait_for_end(mesh: Mesh) -> None:

@@ -58,6 +58,8 @@ class Step(StrEnum):
     """The work of a job, in its order."""
 
     DEIDENTIFY = "deidentify"
+    QUARANTINE = "quarantine"
+    """A person has to look at pixels first: `plexus quarantine list`."""
     ASSEMBLE = "assemble"
     INFER = "infer"
     ENCODE = "encode"

@@ -273,14 +273,14 @@ async def test_a_process_that_is_killed_in_the_middle_is_followed_by_one_that_en
 
 
 async def test_an_instance_that_cannot_leave_fails_the_job_with_a_reason(place: Place, archive_port: int) -> None:
-    burned = element(0x00280301, "CS", b"YES")
-    async with archived(archive_port, slices(3, burned)) as archive, place.running():
+    embedded = element(0x60000102, "US", b"\x0c\0")
+    async with archived(archive_port, slices(3, embedded)) as archive, place.running():
         requested = archive.request()
         await place.bus.say(requested)
         failed = JobFailed.from_bytes(await place.heard(subjects.JOB_FAILED, requested.job_id))
-        assert (failed.step, failed.reason_code) == ("deidentify", "burned-in-annotation")
+        assert (failed.step, failed.reason_code) == ("deidentify", "embedded-overlay")
         record = AuditRecorded.from_bytes(await place.heard(subjects.AUDIT_RECORDED, requested.job_id))
-        assert (record.outcome, record.reason_code) == ("refused", "burned-in-annotation")
+        assert (record.outcome, record.reason_code) == ("refused", "embedded-overlay")
         assert not list(place.work.rglob("manifest.json"))
     assert "1.2.3.9" not in place.log and "Doe" not in place.log
 

@@ -1,0 +1,1 @@
+"""Text in pixels: whether a picture is suspect, where it shows text, how that is masked, and what stays doubtful."""
