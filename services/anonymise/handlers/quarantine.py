@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from services.anonymise import handlers
 from services.anonymise.burned_in.model import Box, covering
 from services.anonymise.burned_in.picture import picture_of
 from services.anonymise.burned_in.work import Work, WorkRefused
 from services.anonymise.elements import read_file
 from services.anonymise.engine import Policy
 from services.anonymise.errors import HeldError, NotQuarantinedError, Reason, RefusedError
-from services.anonymise.handlers import Limits
+from services.anonymise.handlers import releasing
+from services.anonymise.handlers.releasing import Limits
 from services.anonymise.model import Listed
 from services.anonymise.ports import Bulletin, PixelWorkers, Quarantine, Releases, SourceArchive, WorkStore
 from services.anonymise.quarantine import STEP, Entry, State, fitting
@@ -48,7 +48,7 @@ async def release_or_hold(
         Fault: as `handlers.release`.
     """
     try:
-        await handlers.release(
+        await releasing.release(
             requested, archive=archive, work=work, releases=releases, bulletin=bulletin, policy=policy, limits=limits
         )
     except HeldError as held:
