@@ -262,6 +262,24 @@ def trace(
 
 @app.command()
 @_command
+def export(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY…", help="Study Instance UIDs.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the files.")],
+    deidentified: Annotated[
+        bool, typer.Option("--deidentified", help="Through the airlock, by the profile of `anonymise`.")
+    ] = False,
+    data: Data = None,
+    port_offset: Offset = None,
+) -> int:
+    """Write studies of the archive into a folder, as they are stored or de-identified."""
+    from services.launcher import export as exporting
+
+    edge = _running(data, port_offset).url("edge")
+    return exporting.run(console, edge, studies, output, deidentified=deidentified)
+
+
+@app.command()
+@_command
 def canary(data: Data = None, port_offset: Offset = None) -> int:
     """Plant a canary in every corner of a study, send it through the models, and look whether one got out.
 
