@@ -70,14 +70,22 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     outbox = Outbox(pool, bus, frame.log)
     releases = PostgresReleases(pool, outbox)
     quarantine = PostgresQuarantine(pool, outbox)
-    archive = GrpcArchive(await enter(rpc.channel(settings.archive_address)))
+    archive = GrpcArchive(await enter(rpc.channel(settings.archive_address, frame.identity)))
     work = ObstoreWork.at(settings.work_url)
 
     def add(server: grpc.aio.Server) -> None:
         calls.add_AnonymiseServicer_to_server(Airlock(releases), server)  # type: ignore[no-untyped-call]  # generated
 
     await enter(
-        rpc.serving(settings.grpc_host, settings.grpc_port, log=frame.log, grace=settings.drain_seconds, add=add)
+        rpc.serving(
+            settings.grpc_host,
+            settings.grpc_port,
+            log=frame.log,
+            grace=settings.drain_seconds,
+            add=add,
+            identity=frame.identity,
+            askers=calls.ASKERS,
+        )
     )
 
     async def handle(requested: JobRequested) -> None:

@@ -91,6 +91,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             settings.grpc_port,
             log=frame.log,
             grace=settings.drain_seconds,
+            identity=frame.identity,
+            askers=calls.ASKERS,
             add=lambda server: calls.add_ArchiveServicer_to_server(servicer, server),  # type: ignore[no-untyped-call]  # generated
         )
     )

@@ -39,9 +39,9 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         )
     )
     await bus.wait_for(subjects.STREAMS)
-    anonymise = await enter(rpc.channel(settings.anonymise_address))
-    archive = await enter(rpc.channel(settings.archive_address))
-    ingest = await enter(rpc.channel(settings.ingest_address))
+    anonymise = await enter(rpc.channel(settings.anonymise_address, frame.identity))
+    archive = await enter(rpc.channel(settings.archive_address, frame.identity))
+    ingest = await enter(rpc.channel(settings.ingest_address, frame.identity))
     encode = partial(
         handlers.encode_job,
         results=WorkStore.at(settings.work_url),

@@ -71,6 +71,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             settings.grpc_port,
             log=frame.log,
             grace=settings.drain_seconds,
+            identity=frame.identity,
+            askers=calls.ASKERS,
             add=lambda server: calls.add_IngestServicer_to_server(Servicer(front), server),  # type: ignore[no-untyped-call]  # generated
         )
     )

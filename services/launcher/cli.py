@@ -262,6 +262,21 @@ def trace(
 
 @app.command()
 @_command
+def certificates(
+    folder: Annotated[Path, typer.Argument(help="Where they go: a folder a service.")],
+    days: Annotated[int, typer.Option(help="How long they are valid.", min=1)] = 365,
+    host: Annotated[list[str] | None, typer.Option(help="Another name under which services are reached.")] = None,
+) -> None:
+    """Make certificates for mutual TLS between the services (PLEXUS_<SERVICE>_TLS_FOLDER)."""
+    from services.launcher import certificates as making
+    from services.launcher import registry
+
+    making.make(folder, [part.name for part in registry.services()], days=days, hosts=host or ())
+    console.print(f"{len(registry.services())} certificates in {folder}, valid for {days} days", highlight=False)
+
+
+@app.command()
+@_command
 def export(
     studies: Annotated[list[str], typer.Argument(metavar="STUDY…", help="Study Instance UIDs.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the files.")],

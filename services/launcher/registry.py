@@ -123,6 +123,7 @@ PARTS: tuple[Part, ...] = (
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
         NATS_URL=_bus("bridge"),
         PEERS_FILE="{data}/peers",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "ingest",
@@ -133,6 +134,7 @@ PARTS: tuple[Part, ...] = (
         NATS_URL=_bus("ingest"),
         OBJECTS_URL=_OBJECTS,
         PUBLIC_URL="{public}",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "archive",
@@ -143,6 +145,7 @@ PARTS: tuple[Part, ...] = (
         NATS_URL=_bus("archive"),
         OBJECTS_URL=_OBJECTS,
         PUBLIC_URL="{public}",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "worklist",
@@ -152,6 +155,7 @@ PARTS: tuple[Part, ...] = (
         NATS_URL=_bus("worklist"),
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
         MODELS_FOLDER="{models}",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "anonymise",
@@ -163,6 +167,7 @@ PARTS: tuple[Part, ...] = (
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
         WORK_URL=_WORK,
         KEY_FILE="{secrets}/anonymise.key",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "inference",
@@ -184,6 +189,7 @@ PARTS: tuple[Part, ...] = (
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
         ANONYMISE_ADDRESS="{address[anonymise_grpc]}",
         KEY_FILE="{secrets}/encode.key",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "audit",
@@ -217,9 +223,10 @@ KEYS = ("anonymise.key", "encode.key")
 
 
 def environment(part: Part, site: Site) -> dict[str, str]:
-    """The environment of a service at a site: its templates, filled."""
+    """The environment of a service at a site: its templates, filled; what is empty there is left out."""
     values = site.values()
-    return {name: template.format_map(values) for name, template in part.environment.items()}
+    filled = {name: template.format_map(values) for name, template in part.environment.items()}
+    return {name: value for name, value in filled.items() if value}
 
 
 def services() -> tuple[Part, ...]:

@@ -40,7 +40,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         )
     )
     await bus.wait_for(subjects.STREAMS)
-    archive = GrpcArchive(await enter(rpc.channel(settings.archive_address)))
+    archive = GrpcArchive(await enter(rpc.channel(settings.archive_address, frame.identity)))
 
     outbox = Outbox(pool, bus, frame.log)
     jobs = PostgresJobs(pool, outbox)
