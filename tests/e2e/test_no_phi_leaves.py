@@ -129,6 +129,12 @@ def test_no_phi_is_in_a_metric(site: Site, done: Study) -> None:
     assert _found(_needles(done.phi), iter(pages)) == []
 
 
+def test_no_service_wants_more_of_the_bus_than_it_may(site: Site, done: Study) -> None:
+    """A refusal in the log would mean that a service does not get what it needs."""
+    refused = [path.name for path in (site.data / "logs").glob("*.log") if '"event": "bus.error"' in path.read_text()]
+    assert refused == []
+
+
 @pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.service)
 async def test_a_service_may_say_and_hear_nothing_but_its_own(site: Site, voice: Voice) -> None:
     """Every subject, consumer and stream that is not a service's own, tried with its credentials."""
