@@ -187,6 +187,9 @@ PARTS: tuple[Part, ...] = (
         needs=("postgres", "nats"),
         DATABASE_URL=_database("audit"),
         NATS_URL=_HOSPITAL_BUS,
+        ARCHIVE_ADDRESS="{address[archive_grpc]}",
+        FOLDER="{data}/audit",
+        KEY_FILE="{secrets}/audit.key",
     ),
 )
 
@@ -200,8 +203,9 @@ DATABASE_ROLES = ("ingest", "archive", "worklist", "anonymise", "audit")
 PASSWORDS = ("postgres", *(f"postgres_{role}" for role in DATABASE_ROLES), "nats_hospital", "nats_compute", "redis")
 """Random, made once for each mesh."""
 
-KEYS = ("anonymise.key", "encode.key")
-"""32 random bytes each, made once and never replaced: the way back from pseudonyms, and the UIDs of results."""
+KEYS = ("anonymise.key", "encode.key", "audit.key")
+"""32 random bytes each, made once and never replaced: the way back from pseudonyms, the UIDs of results, and what signs
+the log of accesses."""
 
 
 def environment(part: Part, site: Site) -> dict[str, str]:
