@@ -11,6 +11,7 @@ from httpx import ASGITransport, AsyncClient, Response
 from services.audit import api, model, proofs, tile_api
 from services.audit.handlers import recording
 from services.audit.log import AuditLog
+from services.audit.notes import Key
 from services.chassis.health import Health
 from services.chassis.http import create_app
 from services.chassis.log import Log
@@ -158,7 +159,7 @@ async def test_the_tree_is_served_as_static_tiles_at_both_places(tmp_path: Path)
 async def test_a_proof_is_given_with_the_key_that_it_is_checked_by(tmp_path: Path) -> None:
     client = Client(log_in(tmp_path, await filled(5)))
     text = (await client(f"/audit/records/{3:032x}/proof")).text
-    key = proofs.Key.parse((await client("/audit/key")).text)
+    key = Key.parse((await client("/audit/key")).text)
     assert proofs.check(proofs.Proof.parse(text), key)[1].size == 5
 
 
