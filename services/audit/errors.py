@@ -2,10 +2,16 @@
 
 PassingFault
 ├── LogUnavailableError       503: the record cannot be written, or the log not read, now
-└── LogBrokenError            503: somebody put a record where the next one belongs
+├── LogBrokenError            503: the log is not as it was left: nothing is added or signed until a person has looked
+└── ReceiverError             a receiver of the log does not take records now
 PermanentFault
 ├── UnreadableRecordError     a message is no audit record
-└── InvalidQueryError         400: the parameter is named, its value is not repeated
+├── UnknownRecordError        404: there is no such record
+├── ErasedRecordError         410: the record's content was erased
+├── UnacceptableError         406: the record is not there in the form that is asked for
+├── InvalidQueryError         400: the parameter is named, its value is not repeated
+├── InvalidCheckpointError    400: what was given is no checkpoint of this log
+└── KeyFileError              the signing key cannot be read: the service does not start
 """
 
 from __future__ import annotations
@@ -21,10 +27,17 @@ class LogUnavailableError(PassingFault):
 
 
 class LogBrokenError(PassingFault):
-    """The chain cannot go on. Passing: a person mends it, and the records wait in the stream or its dead letters."""
+    """The log cannot go on. Passing: a person mends it, and the records wait in the stream."""
 
-    def __init__(self) -> None:
-        super().__init__("log-broken", "the audit log holds a record beyond its head: verify it")
+    def __init__(self, reason: str = "the audit log is not as it was left") -> None:
+        super().__init__("log-broken", f"{reason}: verify it")
+
+
+class ReceiverError(PassingFault):
+    """A receiver that the log is forwarded to did not take records."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("receiver-unavailable", reason)
 
 
 class UnreadableRecordError(PermanentFault):
@@ -34,8 +47,44 @@ class UnreadableRecordError(PermanentFault):
         super().__init__("unreadable-event", "a message is no audit record")
 
 
+class UnknownRecordError(PermanentFault):
+    """No record has this id."""
+
+    def __init__(self) -> None:
+        super().__init__("no-such-record", "the log has no record of this id")
+
+
+class ErasedRecordError(PermanentFault):
+    """There is nothing left of the record that could be given in this form."""
+
+    def __init__(self) -> None:
+        super().__init__("erased", "the content of this record was erased")
+
+
+class UnacceptableError(PermanentFault):
+    """A form that we do not have."""
+
+    def __init__(self) -> None:
+        forms = "application/json, application/dicom-audit+xml or application/fhir+json"
+        super().__init__("not-acceptable", f"records are given as {forms}")
+
+
 class InvalidQueryError(PermanentFault):
     """A query that the log does not answer."""
 
     def __init__(self, reason: str) -> None:
         super().__init__("invalid-parameter", reason)
+
+
+class InvalidCheckpointError(PermanentFault):
+    """A checkpoint that is none of this log."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("invalid-checkpoint", reason)
+
+
+class KeyFileError(PermanentFault):
+    """The signing key is missing, or open to others."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("key-file", reason)

@@ -1,35 +1,22 @@
-"""The chain: what a record's bytes are, how it is linked, and how a break is found. Pure functions.
+"""The log: what a record's bytes are, what it is found by, and what may be wrong with it. Pure functions.
 
-    hash(n) = SHA-256(hash(n - 1) || record(n)),  hash(0) = 32 zero bytes,  n = 1, 2, 3, … without a gap
-
-A record that is changed, taken out, put in or moved breaks the link at that place. Records cut off at the end break no
-link; the head, kept apart, tells of them, and an outside witness of the head (a later issue) of an edited head.
+Record n is leaf n - 1 of the tree; n = 1, 2, 3, … without a gap. The tree holds a commitment to the record
+(`services.audit.commitments`), so that its content can be erased and the tree stays.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from services.contracts.events import AuditRecorded
-
-GENESIS = bytes(32)
-"""What the first record is linked to."""
+from services.audit import commitments
+from services.contracts.events import Action, AuditRecorded
 
 _INDEX_CHARACTERS = 256
 """Of a column that is searched: PostgreSQL limits what an index holds. The record itself is whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The last link: how many records there are, and the hash of the last."""
-
-    seq: int = 0
-    hash: bytes = GENESIS
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +24,22 @@ class Index:
     """What a record is found by: copies out of the record, compared with it when the log is verified."""
 
     record_id: str
-    at: datetime | None
-    action: str
-    caller: str
-    study_instance_uid: str
-    series_instance_uid: str
-    job_id: str
+    at: datetime | None = None
+    action: str = ""
+    caller: str = ""
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    job_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record in its place in the chain."""
+    """A record in its place. Of one that was erased, `record` and `salt` are gone, and all of the index but the id."""
 
     seq: int
-    record: bytes
-    prev_hash: bytes
-    hash: bytes
+    record: bytes | None
+    salt: bytes | None
+    leaf: bytes
     index: Index
 
 
@@ -60,23 +47,30 @@ class Flaw(StrEnum):
     """What is wrong at a record."""
 
     GAP = "gap"
-    """The sequence jumps: a record was taken out, or one was put in."""
-    LINK = "link"
-    """It does not name the hash of the record before it."""
-    HASH = "hash"
-    """Its hash is not that of its bytes."""
+    """It is not there, and later ones are."""
+    CONTENT = "content"
+    """Its content is not what the tree has a commitment to."""
     INDEX = "index"
     """It is whole, but would be found by something else than what it says."""
-    HEAD = "head"
-    """The chain does not end where the head says: records at the end were taken off or put on."""
+    ERASED = "erased"
+    """Its content is gone, and no record tells who erased it."""
+    CUT = "cut"
+    """It was there when the log was last signed, and is not any more: records at the end were taken off."""
+    TREE = "tree"
+    """The tree over the records is not the one that the log had, or that it has signed."""
+    TILE = "tile"
+    """The tile or bundle with its hash is missing, or says something else."""
+    CHECKPOINT = "checkpoint"
+    """The signed checkpoint is missing, or not signed by the log."""
 
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """The first record at which the chain does not hold."""
+    """The first record at which the log does not hold; `until` is another where it is one of several."""
 
     seq: int
     flaw: Flaw
+    until: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,30 +78,30 @@ class LogQuery:
     """Which records; an empty field means any.
 
     Attributes:
+        patient_id: whose studies; the log itself holds no patient, the archive knows them.
+        studies: any of these.
         since: not before this time.
         until: before this time.
         after: only records of a smaller sequence number, for the next page; 0 for the first.
     """
 
+    patient_id: str = ""
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     job_id: str = ""
     caller: str = ""
     action: str = ""
+    record_id: str = ""
     since: datetime | None = None
     until: datetime | None = None
     after: int = 0
     limit: int = 100
+    studies: tuple[str, ...] = ()
 
 
 def canonical(record: AuditRecorded) -> bytes:
     """The record's one form in bytes: JSON, keys sorted, no spaces, UTF-8 (as RFC 8785 has it for such values)."""
     return json.dumps(asdict(record), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def digest(prev_hash: bytes, record: bytes) -> bytes:
-    """The hash of a record that follows the one of `prev_hash`."""
-    return hashlib.sha256(prev_hash + record).digest()
 
 
 def index_of(record: bytes) -> Index:
@@ -137,36 +131,24 @@ def moment(text: str) -> datetime | None:
         return None
 
 
-def extend(head: Head, records: Iterable[bytes]) -> list[Entry]:
-    """The entries of more records, in order, after `head`."""
-    entries = []
-    for record in records:
-        entry = Entry(head.seq + 1, record, head.hash, digest(head.hash, record), index_of(record))
-        head = Head(entry.seq, entry.hash)
-        entries.append(entry)
-    return entries
+def entries(after: int, records: Iterable[bytes]) -> list[Entry]:
+    """The entries of more records, in order, each with a salt of its own."""
+    found = []
+    for seq, record in enumerate(records, after + 1):
+        salt = commitments.new_salt()
+        found.append(Entry(seq, record, salt, commitments.commit(salt, record), index_of(record)))
+    return found
 
 
-def check(head: Head, entries: Sequence[Entry]) -> Head | Break:
-    """The head after `entries`, if they continue `head`; else the first at which they do not."""
-    for entry in entries:
-        flaw = _flaw(head, entry)
-        if flaw:
-            return Break(entry.seq, flaw)
-        head = Head(entry.seq, entry.hash)
-    return head
-
-
-def _flaw(head: Head, entry: Entry) -> Flaw | None:
-    if entry.seq != head.seq + 1:
-        return Flaw.GAP
-    if entry.prev_hash != head.hash:
-        return Flaw.LINK
-    if entry.hash != digest(head.hash, entry.record):
-        return Flaw.HASH
-    if entry.index != _index_or_none(entry.record):
-        return Flaw.INDEX
-    return None
+def flaw_of(entry: Entry) -> Flaw | None:
+    """What is wrong with an entry as it stands, without a look at the tree."""
+    if entry.record is None and entry.salt is None:
+        return None if entry.index == Index(entry.index.record_id) else Flaw.INDEX
+    if entry.record is None or entry.salt is None or len(entry.salt) != commitments.SALT_BYTES:
+        return Flaw.CONTENT
+    if commitments.commit(entry.salt, entry.record) != entry.leaf:
+        return Flaw.CONTENT
+    return None if entry.index == _index_or_none(entry.record) else Flaw.INDEX
 
 
 def _index_or_none(record: bytes) -> Index | None:
@@ -174,3 +156,10 @@ def _index_or_none(record: bytes) -> Index | None:
         return index_of(record)
     except (ValueError, AttributeError):  # not JSON, or no object: it cannot have been written so
         return None
+
+
+def erased_by(entry: Entry) -> str:
+    """The id of the record that this one tells the erasure of; "" if it tells of none."""
+    if entry.record is None or entry.index.action != Action.AUDIT_ERASE:
+        return ""
+    return str(json.loads(entry.record).get("about", ""))

@@ -8,7 +8,7 @@ handler runs, the server hears that it is alive, so a killed process's message g
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -110,6 +110,29 @@ class Subscription:
     tries: int | None = _TRIES
     slowest_seconds: float = 30.0
     most_waiting: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSubscription:
+    """What a service wants to hear many at a time.
+
+    Attributes:
+        handle: idempotent; returning acknowledges all but those whose faults it gives, by their places: they are kept
+            aside as dead letters. A fault that it raises lets all of them come again.
+        most: how many messages at a time.
+        gather_seconds: how long the first message waits for others.
+        concurrency: how many batches one process has in hand: one is fetched while another is written.
+        slowest_seconds: the longest pause between two tries; there is no last one.
+    """
+
+    subject: str
+    consumer: str
+    stream: str
+    handle: Callable[[Sequence[Delivery]], Awaitable[Mapping[int, PermanentFault]]]
+    most: int = 256
+    gather_seconds: float = 0.02
+    concurrency: int = 2
+    slowest_seconds: float = 30.0
 
 
 class Bus:
@@ -225,6 +248,91 @@ class Bus:
                 continue
             await self._handle(subscription, message)
 
+    async def consume_batches(self, subscription: BatchSubscription, stopping: asyncio.Event) -> None:
+        """Hear a subject, many messages at a time, until `stopping`; those in hand are finished first."""
+        async with asyncio.TaskGroup() as group:
+            for _ in range(subscription.concurrency):
+                group.create_task(self._consume_batches(subscription, stopping))
+
+    async def _consume_batches(self, subscription: BatchSubscription, stopping: asyncio.Event) -> None:
+        config = ConsumerConfig(
+            durable_name=subscription.consumer,
+            filter_subject=subscription.subject,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=self._ack_wait,
+            max_ack_pending=subscription.most * subscription.concurrency,
+        )
+        pull = None
+        while not stopping.is_set():
+            try:
+                if pull is None:
+                    pull = await self._streams.pull_subscribe(
+                        subscription.subject, subscription.consumer, subscription.stream, config
+                    )
+                messages = await pull.fetch(1, timeout=1)
+                with suppress(NatsTimeoutError, TimeoutError):
+                    messages += await pull.fetch(subscription.most - 1, timeout=subscription.gather_seconds)
+            except (NatsTimeoutError, TimeoutError):
+                continue
+            except (NatsError, NotFoundError, OSError) as error:
+                self._log.warning("bus.waiting", consumer=subscription.consumer, error=type(error).__name__)
+                pull = None
+                await asyncio.sleep(0.5)
+                continue
+            await self._handle_batch(subscription, messages)
+
+    async def _handle_batch(self, subscription: BatchSubscription, messages: Sequence[Msg]) -> None:
+        deliveries = [_delivery(message) for message in messages]
+        started = asyncio.get_running_loop().time()
+        alive = asyncio.create_task(self._say_all_alive(messages))
+        outcome = "done"
+        try:
+            with telemetry.span(
+                f"{subscription.subject} process",
+                {
+                    "messaging.consumer.group.name": subscription.consumer,
+                    "messaging.batch.message_count": len(messages),
+                },
+                kind=SpanKind.CONSUMER,
+            ):
+                faults = await subscription.handle(deliveries)
+            for place, (message, delivery) in enumerate(zip(messages, deliveries, strict=True)):
+                if place in faults:
+                    await self._bury(subscription.consumer, delivery, faults[place])
+                await message.ack()
+        except Exception as error:  # noqa: BLE001  # all of them come again; one batch must not end the consumer
+            outcome = "retried"
+            code = error.code if isinstance(error, Fault) else "unforeseen"
+            self._log.error(
+                "messages.not_handled", error, consumer=subscription.consumer, messages=len(messages), code=code
+            )
+            for message, delivery in zip(messages, deliveries, strict=True):
+                with suppress(NatsError, OSError):
+                    await message.nak(delay=min(0.5 * 2 ** min(delivery.attempt, 16), subscription.slowest_seconds))
+        finally:
+            alive.cancel()
+            self._handled.record(
+                asyncio.get_running_loop().time() - started, {"consumer": subscription.consumer, "outcome": outcome}
+            )
+
+    async def _say_all_alive(self, messages: Sequence[Msg]) -> None:
+        while True:
+            await asyncio.sleep(self._ack_wait / 3)
+            for message in messages:
+                with suppress(NatsError, OSError):
+                    await message.in_progress()
+
+    async def _bury(self, consumer: str, delivery: Delivery, fault: Fault) -> None:
+        """Keep a message aside, for a person."""
+        self._log.error("message.not_handled", fault, consumer=consumer, outcome="dead", code=fault.code)
+        headers = {
+            **delivery.headers,
+            MESSAGE_ID: f"dead.{consumer}.{delivery.message_id}",
+            "Plexus-Subject": delivery.subject,
+            "Plexus-Reason-Code": fault.code,
+        }
+        await self.publish(f"{self._dead}.{consumer}", delivery.data, headers)
+
     async def _handle(self, subscription: Subscription, message: Msg) -> None:
         headers = dict(message.headers or {})
         attempt = message.metadata.num_delivered or 1
@@ -297,6 +405,12 @@ class Bus:
             await asyncio.sleep(self._ack_wait / 3)
             with suppress(NatsError, OSError):
                 await message.in_progress()
+
+
+def _delivery(message: Msg) -> Delivery:
+    headers = dict(message.headers or {})
+    attempt = message.metadata.num_delivered or 1
+    return Delivery(message.subject, message.data, headers.get(MESSAGE_ID, ""), attempt, headers)
 
 
 def headers_of(schema: str, message_id: str) -> dict[str, str]:

@@ -53,7 +53,7 @@ ASKERS: Final = {
     f"{_ARCHIVE}/DescribeSeries": frozenset({"worklist"}),
     f"{_ARCHIVE}/ListInstances": frozenset({"anonymise"}),
     f"{_ARCHIVE}/ReadInstance": frozenset({"anonymise", "encode", "bridge"}),
-    f"{_ARCHIVE}/Find": frozenset({"bridge"}),
+    f"{_ARCHIVE}/Find": frozenset({"bridge", "audit"}),
     f"{_ARCHIVE}/Locate": frozenset({"bridge"}),
     f"{_ARCHIVE}/Check": frozenset({"bridge"}),
     "plexus.anonymise.v1.Anonymise/Reidentify": frozenset({"encode"}),

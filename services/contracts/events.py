@@ -236,11 +236,23 @@ class Action(StrEnum):
     RETRIEVE = "retrieve"
     DEIDENTIFY = "deidentify"
     REIDENTIFY = "reidentify"
-    DELETE = "delete"
     JOB = "job"
     AUDIT_READ = "audit-read"
     ASSOCIATE = "associate"
     """A DIMSE association that was not accepted."""
+    TRANSFER_IN = "transfer-in"
+    """Instances came from another system (PS3.15 A.5.3.7)."""
+    TRANSFER_OUT = "transfer-out"
+    """Instances went to another system."""
+    RESULT = "result"
+    """What a job made is stored."""
+    LOGIN = "login"
+    DELETE = "delete"
+    EXPORT = "export"
+    CONFIGURE = "configure"
+    """Somebody changed how the mesh works."""
+    AUDIT_ERASE = "audit-erase"
+    """The content of the record that `about` names was erased from the log."""
 
 
 class Outcome(StrEnum):
@@ -276,3 +288,4 @@ class AuditRecorded(Event):
     detail: str = ""
     frames: int = 0
     bytes: int = 0
+    about: str = ""

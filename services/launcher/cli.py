@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services.launcher import quarantine
+from services.launcher import audit, quarantine
 from services.launcher.errors import LauncherError
 from services.launcher.mesh import Mesh
 from services.launcher.settings import Settings
@@ -70,6 +70,9 @@ def _running(data: Path | None, port_offset: int | None) -> Mesh:
     mesh = _mesh(data, port_offset)
     mesh.state()
     return mesh
+
+
+app.add_typer(audit.commands(_command, _running, console), name="audit")
 
 
 def _welcome(mesh: Mesh) -> None:

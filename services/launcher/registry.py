@@ -197,6 +197,10 @@ PARTS: tuple[Part, ...] = (
         needs=("postgres", "nats"),
         DATABASE_URL=_database("audit"),
         NATS_URL=_bus("audit"),
+        ARCHIVE_ADDRESS="{address[archive_grpc]}",
+        FOLDER="{data}/audit",
+        KEY_FILE="{secrets}/audit.key",
+        TLS_FOLDER="{tls}",
     ),
 )
 
@@ -218,8 +222,9 @@ PASSWORDS = (
 )
 """Random, made once for each mesh."""
 
-KEYS = ("anonymise.key", "encode.key")
-"""32 random bytes each, made once and never replaced: the way back from pseudonyms, and the UIDs of results."""
+KEYS = ("anonymise.key", "encode.key", "audit.key")
+"""32 random bytes each, made once and never replaced: the way back from pseudonyms, the UIDs of results, and what signs
+the log of accesses."""
 
 
 def environment(part: Part, site: Site) -> dict[str, str]:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 import pytest_asyncio
+from typer.testing import CliRunner
 
 from services.chassis.bus import Bus, connected
 from services.chassis.health import Health
 from services.chassis.log import Log
 from services.contracts import subjects
 from services.contracts.events import AuditRecorded
+from services.launcher.cli import app
 from tests.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +66,7 @@ class Service:
     bus: Bus
     http: httpx.AsyncClient
     log: Path
+    folder: Path
     process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
@@ -88,6 +93,7 @@ class Service:
         asked = 0
         while True:
             verdict = dict((await self.http.get("/audit/verify")).json())
+            assert verdict["broken"] is None
             if verdict["records"] - asked >= records:
                 assert verdict["records"] - asked == records
                 return verdict
@@ -103,6 +109,10 @@ async def service(own_nats_url: str, database_url: str, tmp_path: Path) -> Async
         "PLEXUS_AUDIT_DATABASE_URL": database_url,
         "PLEXUS_AUDIT_NATS_URL": own_nats_url,
         "PLEXUS_AUDIT_HTTP_PORT": str(port),
+        "PLEXUS_AUDIT_FOLDER": str(tmp_path / "tree"),
+        "PLEXUS_AUDIT_KEY_FILE": str(tmp_path / "secrets" / "audit.key"),
+        "PLEXUS_AUDIT_CHECKPOINT_SECONDS": "0.2",
+        "PLEXUS_AUDIT_ACK_WAIT_SECONDS": "2",
     }
     async with AsyncExitStack() as parts:
         bus = await parts.enter_async_context(
@@ -117,7 +127,7 @@ async def service(own_nats_url: str, database_url: str, tmp_path: Path) -> Async
         )
         await bus.ensure(subjects.STREAMS)
         http = await parts.enter_async_context(httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=60))
-        running = Service(environment, bus, http, tmp_path / "audit.log")
+        running = Service(environment, bus, http, tmp_path / "audit.log", tmp_path)
         await running.start()
         yield running
         assert await running.stop() == 0, running.log.read_text()
@@ -135,12 +145,90 @@ async def test_what_services_record_is_kept_once_and_can_be_read_and_verified(se
     assert (reading["caller"], reading["study_instance_uid"], reading["instances"]) == ("local", "1.2.7", 5)
 
 
-async def test_a_kill_in_the_middle_loses_nothing_and_doubles_nothing(service: Service) -> None:
-    await asyncio.gather(*(service.bus.say(recorded(number)) for number in range(1000)))
-    assert await service.stop(signal.SIGKILL) == -signal.SIGKILL
-    await service.start()
-    verdict = await service.verified(1000)
+async def test_kills_in_the_middle_lose_nothing_and_double_nothing(service: Service) -> None:
+    saying = asyncio.gather(*(service.bus.say(recorded(number)) for number in range(3000)))
+    for _ in range(2):
+        await asyncio.sleep(0.15)
+        assert await service.stop(signal.SIGKILL) == -signal.SIGKILL
+        await service.start()
+    await saying
+    verdict = await service.verified(3000)
     assert verdict["intact"]
+
+
+async def test_the_command_line_verifies_proves_and_witnesses_and_tells_by_its_exit_code(
+    service: Service, database_url: str
+) -> None:
+    url = f"{service.http.base_url}/audit"
+    folder = service.folder
+    await asyncio.gather(*(service.bus.say(recorded(number)) for number in range(300)))
+    await service.verified(300)
+
+    async def plexus(*arguments: str | Path) -> tuple[int, str]:
+        done = await asyncio.to_thread(CliRunner().invoke, app, ["audit", *map(str, arguments)])
+        return done.exit_code, done.output
+
+    key = (await service.http.get("/audit/key")).text.strip()
+    assert (folder / "secrets" / "audit.key").stat().st_mode & 0o777 == 0o600
+    (folder / "key").write_text(key)
+    witness = ("witness", "--url", url, "--key", folder / "key", "--folder", folder / "w", "--name", "w.example")
+    code, told = await plexus(*witness)
+    assert code == 0, told
+    assert "does not know this witness" in told
+    witnessed = folder / "w" / "checkpoint"
+    size = int(witnessed.read_text().split("\n")[1])
+    shutil.copytree(folder / "tree", folder / "before")
+
+    code, told = await plexus("verify", "--url", url, "--key", key)
+    assert (code, told.startswith("The log holds: ")) == (0, True), told
+    code, told = await plexus("verify", "--url", url, "--key", key, "--since", witnessed)
+    assert (code, f"after the {size} of the checkpoint" in told) == (0, True), told
+    code, told = await plexus("verify", "--url", url, "--key", f"{key[:-2]}AA")
+    assert code == 1, told
+
+    proof = folder / "proof"
+    assert (await plexus("prove", f"{7:032x}", "--url", url, "-o", proof))[0] == 0
+    code, told = await plexus("check", proof, "--key", folder / "key")
+    assert (code, f"{7:032x}" in told) == (0, True), told
+    proof.write_text(proof.read_text().replace("\nindex ", "\nindex 1"))
+    assert (await plexus("check", proof, "--key", key))[0] == 3
+    assert (await plexus("prove", "nobody", "--url", url))[0] == 1
+
+    database = await asyncpg.connect(database_url, server_settings={"search_path": "audit"})
+    await database.execute("ALTER TABLE records DISABLE TRIGGER erase_only")
+    await database.execute("UPDATE records SET record = set_byte(record, 9, 65) WHERE record_id = $1", f"{7:032x}")
+    await database.execute("ALTER TABLE records ENABLE ALWAYS TRIGGER erase_only")
+    seq = await database.fetchval("SELECT seq FROM records WHERE record_id = $1", f"{7:032x}")
+    await database.close()
+    code, told = await plexus("verify", "--url", url, "--key", key)
+    assert (code, f"record {seq} ({7:032x}) does not say" in told) == (3, True), told
+
+    # The log is put back to an earlier state behind the witness's back: it does not sign, and keeps the evidence.
+    newer = witnessed.read_text()
+    assert (await plexus(*witness))[0] == 0
+    assert witnessed.read_text() != newer
+    await service.stop()
+    shutil.rmtree(folder / "tree")
+    shutil.copytree(folder / "before", folder / "tree")
+    port = free_port()
+    static = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "http.server", "-b", "127.0.0.1", str(port), "-d", folder / "before",
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        while True:
+            with suppress(httpx.TransportError):
+                httpx.get(f"http://127.0.0.1:{port}/checkpoint")
+                break
+            await asyncio.sleep(0.05)
+        code, told = await plexus(*(f"http://127.0.0.1:{port}" if each == url else each for each in witness))
+        assert (code, "Not signed" in told) == (3, True), told
+        assert list((folder / "w").glob("refused-*"))
+    finally:
+        static.terminate()
+        await static.wait()
+        shutil.rmtree(folder / "tree")
+        await service.start()
 
 
 async def test_what_is_no_record_is_kept_aside_and_the_rest_goes_on(service: Service) -> None:
@@ -153,6 +241,6 @@ async def test_what_is_no_record_is_kept_aside_and_the_rest_goes_on(service: Ser
 async def test_no_log_line_holds_what_was_asked(service: Service) -> None:
     reply = await service.http.get("/audit", params={"study": "Doe^Jane"})
     assert reply.status_code == 400
-    await service.http.get("/audit", params={"caller": "Doe^Jane"})
+    await service.http.get("/audit", params={"user": "Doe^Jane"})
     assert "Doe" not in reply.text
     assert "Doe" not in service.log.read_text()

@@ -100,7 +100,7 @@ def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:
 
 def test_a_key_is_given_to_its_own_service_only(compose: dict[str, Any]) -> None:
     given = {name: service["secrets"] for name, service in compose["services"].items() if "secrets" in service}
-    assert given == {"anonymise": ["anonymise.key"], "encode": ["encode.key"]}
+    assert given == {"anonymise": ["anonymise.key"], "encode": ["encode.key"], "audit": ["audit.key"]}
 
 
 def test_volumes_are_given_as_the_environment_says(compose: dict[str, Any]) -> None:
@@ -110,7 +110,7 @@ def test_volumes_are_given_as_the_environment_says(compose: dict[str, Any]) -> N
         own = f"${{PLEXUS_KEYS:?}}/tls/{part.name}:/run/tls:ro"
         assert (own in volumes) == ("/run/tls" in told)
         named = {volume.split(":")[0] for volume in volumes if volume != own}
-        assert named == {name for name in ("spans", "objects", "work") if f"/var/lib/plexus/{name}" in told}
+        assert named == {name for name in ("spans", "objects", "work", "audit") if f"/var/lib/plexus/{name}" in told}
         assert ("objects:/var/lib/plexus/objects:ro" in volumes) == (part.name == "archive")
 
 

@@ -465,12 +465,13 @@ class AuditRecorded(_message.Message):
     DETAIL_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
+    ABOUT_FIELD_NUMBER: _builtins.int
     record_id: _builtins.str
     at: _builtins.str
     """RFC 3339, UTC"""
     service: _builtins.str
     action: _builtins.str
-    """store, query, retrieve, deidentify, reidentify, job, audit-read"""
+    """a word of services.contracts.events.Action"""
     outcome: _builtins.str
     """success, refused, failure"""
     reason_code: _builtins.str
@@ -494,6 +495,8 @@ class AuditRecorded(_message.Message):
     """how many, of an access to frames"""
     bytes: _builtins.int
     """how many, where they are counted"""
+    about: _builtins.str
+    """record_id of another record, of which this one tells: that it was erased"""
     def __init__(
         self,
         *,
@@ -516,10 +519,11 @@ class AuditRecorded(_message.Message):
         detail: _builtins.str = ...,
         frames: _builtins.int = ...,
         bytes: _builtins.int = ...,
+        about: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "at", b"at", "bytes", b"bytes", "caller", b"caller", "detail", b"detail", "frames", b"frames", "instances", b"instances", "institution", b"institution", "job_id", b"job_id", "outcome", b"outcome", "proved_by", b"proved_by", "reason_code", b"reason_code", "record_id", b"record_id", "series_instance_uid", b"series_instance_uid", "service", b"service", "sop_instance_uid", b"sop_instance_uid", "source", b"source", "study_instance_uid", b"study_instance_uid", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "action", b"action", "at", b"at", "bytes", b"bytes", "caller", b"caller", "detail", b"detail", "frames", b"frames", "instances", b"instances", "institution", b"institution", "job_id", b"job_id", "outcome", b"outcome", "proved_by", b"proved_by", "reason_code", b"reason_code", "record_id", b"record_id", "series_instance_uid", b"series_instance_uid", "service", b"service", "sop_instance_uid", b"sop_instance_uid", "source", b"source", "study_instance_uid", b"study_instance_uid", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

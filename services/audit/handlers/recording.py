@@ -1,0 +1,63 @@
+"""Keep records: those of others before their messages are acknowledged, our own before an answer goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from uuid import uuid4
+
+from services.audit import model
+from services.audit.ports import Ledger
+from services.chassis import telemetry
+from services.chassis.principal import Principal
+from services.contracts.events import Action, AuditRecorded, Outcome
+
+
+async def record(recorded: Sequence[AuditRecorded], *, ledger: Ledger) -> None:
+    """Services have recorded accesses: keep them, each once."""
+    await ledger.append({each.record_id: model.canonical(each) for each in recorded})
+
+
+async def record_reading(
+    principal: Principal, *, ledger: Ledger, detail: str, of: Iterable[AuditRecorded] | None = None, instances: int = 0
+) -> None:
+    """The log itself was read, or looked through.
+
+    Args:
+        detail: a fixed word for how.
+        of: what it was read about, one record a study; see `reading`.
+        instances: how many records were given.
+    """
+    await record(list(of or [reading(principal, detail=detail, instances=instances)]), ledger=ledger)
+
+
+def reading(
+    principal: Principal,
+    *,
+    detail: str,
+    action: Action = Action.AUDIT_READ,
+    study_instance_uid: str = "",
+    series_instance_uid: str = "",
+    job_id: str = "",
+    instances: int = 0,
+    about: str = "",
+) -> AuditRecorded:
+    """A record of what somebody did with the log."""
+    return AuditRecorded(
+        record_id=uuid4().hex,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        service="audit",
+        action=action,
+        outcome=Outcome.SUCCESS,
+        caller=principal.subject,
+        institution=principal.institution,
+        proved_by=principal.proved_by,
+        source=principal.source,
+        study_instance_uid=study_instance_uid,
+        series_instance_uid=series_instance_uid,
+        job_id=job_id,
+        instances=instances,
+        trace_id=telemetry.trace_id(),
+        detail=detail,
+        about=about,
+    )
