@@ -9,7 +9,7 @@ from services.audit.errors import UnreadableRecordError
 from services.audit.handlers import recording
 from services.audit.ports import Ledger
 from services.chassis.bus import BatchSubscription, Delivery
-from services.chassis.faults import PermanentFault
+from services.chassis.faults import Fault, PermanentFault
 from services.contracts import subjects
 from services.contracts.events import AuditRecorded, UnreadableEventError
 
@@ -20,14 +20,20 @@ def subscription(*, ledger: Ledger, at_once: int) -> BatchSubscription:
     """The one durable consumer: what comes together shares a transaction, and is acknowledged after its commit."""
 
     async def on_recorded(deliveries: Sequence[Delivery]) -> Mapping[int, PermanentFault]:
-        records, faults = [], {}
+        records: dict[int, AuditRecorded] = {}
+        faults: dict[int, PermanentFault] = {}
         for place, delivery in enumerate(deliveries):
             try:
-                records.append(_record(delivery.data))
+                records[place] = _record(delivery.data)
             except UnreadableRecordError as error:
                 faults[place] = error
-        if records:
-            await recording.record(records, ledger=ledger)
+        try:
+            if records:
+                await recording.record(list(records.values()), ledger=ledger)
+        except Fault:
+            raise
+        except Exception:  # noqa: BLE001  # nobody foresaw it: which record is it? The others must not wait for that one
+            faults |= await _one_by_one(records, ledger)
         return faults
 
     return BatchSubscription(
@@ -37,6 +43,19 @@ def subscription(*, ledger: Ledger, at_once: int) -> BatchSubscription:
         handle=on_recorded,
         most=at_once,
     )
+
+
+async def _one_by_one(records: Mapping[int, AuditRecorded], ledger: Ledger) -> dict[int, PermanentFault]:
+    """Keep records each by itself; gives those that cannot be kept."""
+    faults: dict[int, PermanentFault] = {}
+    for place, record in records.items():
+        try:
+            await recording.record([record], ledger=ledger)
+        except Fault:
+            raise
+        except Exception:  # noqa: BLE001  # as above: it goes to the dead letters, for a person
+            faults[place] = UnreadableRecordError()
+    return faults
 
 
 def _record(data: bytes) -> AuditRecorded:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import grpc.aio
 
+from services.audit.errors import InvalidQueryError
 from services.chassis import rpc
 from services.chassis.principal import Principal
 from services.contracts import calls
@@ -48,13 +49,15 @@ class ArchivePatients:
         )
         try:
             with rpc.call("plexus.archive.v1.Archive/Find", principal) as metadata:
-                return [
-                    json.loads(match)
-                    async for reply in self._stub.Find(request, metadata=metadata, timeout=_SECONDS)
-                    for match in reply.matches
-                ]
+                found, more = [], False
+                async for reply in self._stub.Find(request, metadata=metadata, timeout=_SECONDS):
+                    found += [json.loads(match) for match in reply.matches]
+                    more = more or reply.more
         except grpc.aio.AioRpcError as error:
             raise rpc.fault_of(error) from None
+        if more:  # an answer that leaves something out would be none
+            raise InvalidQueryError("the archive has more studies of this patient than it tells at once: ask by study")
+        return found
 
 
 def _literal(text: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import select
 import socket
 import ssl
 import struct
@@ -89,11 +90,15 @@ class SyslogReceiver:
             raise ReceiverError(f"the syslog receiver did not take records ({type(error).__name__})") from error
 
     def _settle(self, connection: ssl.SSLSocket) -> None:
+        """Wait until everything is acknowledged, or raise."""
         until = time.monotonic() + self._seconds
+        ended = select.poll()
+        ended.register(connection, select.POLLRDHUP)  # errors come unasked
         while _unacknowledged(connection):
+            if ended.poll(1):
+                raise ConnectionResetError
             if time.monotonic() > until:
                 raise TimeoutError
-            time.sleep(0.001)
         connection.setblocking(False)
         try:
             if not connection.recv(1):

@@ -107,8 +107,7 @@ class _Verification:
             TileCheck, self.frontier.size, max((each.size for each in self._signed), default=0), self._folder
         )
         async for entries in self._walk.batches():
-            self.broken = self._look_at(entries) or await asyncio.to_thread(check.add, [each.leaf for each in entries])
-            self._extend(entries)
+            self.broken = await asyncio.to_thread(self._take, entries, check)
             if self.broken:
                 seqs = {each.seq: each.index.record_id for each in entries}
                 self.record_id = seqs.get(self.broken.seq, "")
@@ -116,6 +115,12 @@ class _Verification:
         # A tile that differs names the record; that a root differs says only that there is one.
         self.broken = await asyncio.to_thread(check.finish) or self._unsigned or self._look_at_the_end()
         return self
+
+    def _take(self, entries: Sequence[Entry], check: TileCheck) -> Break | None:
+        """A batch: each record as it stands, then its place in the tiles, then in the tree."""
+        found = self._look_at(entries) or check.add([each.leaf for each in entries])
+        self._extend(entries)
+        return found
 
     def _look_at_checkpoints(self) -> Break | None:
         """What was signed, as the database and the folder have it: neither may say more than there is."""
