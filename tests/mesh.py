@@ -29,7 +29,7 @@ class Site:
 
     mesh: Mesh
     http: httpx.Client
-    tls_port: int
+    tls_port: int = 0
     """Where DIMSE is spoken with TLS, to peers that show a certificate."""
 
     @property
