@@ -7,7 +7,7 @@ from functools import partial
 
 import grpc.aio
 
-from services.anonymise import handlers, quarantine_api, quarantine_handlers
+from services.anonymise import api, handlers, quarantine_api, quarantine_handlers
 from services.anonymise.adapters.archive import GrpcArchive
 from services.anonymise.adapters.key_file import read_keys
 from services.anonymise.adapters.postgres import PostgresReleases
@@ -98,6 +98,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     remind = partial(quarantine_handlers.remind, quarantine=quarantine, bulletin=bus)
     return Runtime(
         routers=[
+            api.router(policy=policy, releases=releases, most_bytes=settings.request_max_bytes),
             quarantine_api.router(archive=archive, quarantine=quarantine, releases=releases, workers=workers),
         ],
         background=[outbox.relay, remind, *(partial(bus.consume, one) for one in heard)],

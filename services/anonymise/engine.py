@@ -84,13 +84,13 @@ def clean(file: File, policy: Policy, done: frozenset[Option] = frozenset()) -> 
     """
     walk = Walk(file, policy.profile, policy.pseudonyms, done)
     head, tail = walk.written()
-    if walk.identifiers.may_be_in(kept.value for kept in walk.kept) and (suspects := walk.suspects()):
+    if suspects := walk.watch.suspects():
         # Rare: an identifier stands in something that the profile keeps. Take that out, too.
         walk = Walk(file, policy.profile, policy.pseudonyms, done, suspects)
         head, tail = walk.written()
-        if walk.suspects():
+        if walk.watch.suspects():
             raise RefusedError(Reason.PHI_LEFT)
-    left = walk.identifiers.left_in_header(head + tail)
+    left = walk.watch.identifiers.left_in_header(head + tail)
     if left and without_known(b" ".join(left)):  # a patient may be called as a code of the standard is
         raise RefusedError(Reason.PHI_LEFT)
     return DeidentifiedInstance(walk.sop_instance_uid, (head, *walk.pixels, tail), walk.uids.found, tuple(walk.taken))

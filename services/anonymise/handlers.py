@@ -7,8 +7,6 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from uuid import uuid4
 
 from services.anonymise.admission import admitted_kind
 from services.anonymise.burned_in.model import Finding
@@ -32,6 +30,7 @@ from services.anonymise.model import (
     UidKind,
 )
 from services.anonymise.ports import Bulletin, Read, Releases, SourceArchive, WorkStore
+from services.anonymise.records import record
 from services.anonymise.report import Report
 from services.chassis import telemetry
 from services.chassis.faults import Fault, PermanentFault
@@ -39,7 +38,6 @@ from services.chassis.principal import Principal
 from services.contracts import telemetry as names
 from services.contracts.events import (
     Action,
-    AuditRecorded,
     Event,
     JobFailed,
     JobProgressed,
@@ -137,7 +135,7 @@ async def release(
 async def fail(requested: JobRequested, fault: Fault, *, releases: Releases) -> None:
     """Say that the job cannot go on, and record the refusal."""
     failed = JobFailed(requested.job_id, STEP, fault.code, fault.reason, requested.attempt)
-    record = _record(
+    recorded = record(
         Action.DEIDENTIFY,
         Outcome.REFUSED if isinstance(fault, RefusedError) else Outcome.FAILURE,
         _PRINCIPAL,
@@ -146,7 +144,7 @@ async def fail(requested: JobRequested, fault: Fault, *, releases: Releases) -> 
         series_instance_uid=requested.series_instance_uid,
         reason_code=fault.code,
     )
-    await releases.say(((failed, f"{requested.job_id}.{requested.attempt}.failed"), (record, None)))
+    await releases.say(((failed, f"{requested.job_id}.{requested.attempt}.failed"), (recorded, None)))
 
 
 async def reidentify(job_id: str, *, principal: Principal, releases: Releases) -> Original:
@@ -157,10 +155,10 @@ async def reidentify(job_id: str, *, principal: Principal, releases: Releases) -
     """
     original = await releases.original(job_id)
     if original is None:
-        refused = _record(Action.REIDENTIFY, Outcome.REFUSED, principal, job_id, reason_code=NotReleasedError().code)
+        refused = record(Action.REIDENTIFY, Outcome.REFUSED, principal, job_id, reason_code=NotReleasedError().code)
         await releases.say(((refused, None),))
         raise NotReleasedError
-    record = _record(
+    recorded = record(
         Action.REIDENTIFY,
         Outcome.SUCCESS,
         principal,
@@ -169,7 +167,7 @@ async def reidentify(job_id: str, *, principal: Principal, releases: Releases) -
         series_instance_uid=original.series_instance_uid,
         instances=len(original.sop_instance_uids),
     )
-    await releases.say(((record, None),))
+    await releases.say(((recorded, None),))
     return original
 
 
@@ -266,7 +264,7 @@ def _merged(written: Sequence[_Written]) -> dict[str, Pseudonym]:
 
 def _said_of(kept: Release) -> Sequence[tuple[Event, str | None]]:
     released = JobReleased(kept.job_id, kept.model, kept.model_version, kept.input, kept.instances, kept.attempt)
-    record = _record(
+    recorded = record(
         Action.DEIDENTIFY,
         Outcome.SUCCESS,
         _PRINCIPAL,
@@ -275,35 +273,4 @@ def _said_of(kept: Release) -> Sequence[tuple[Event, str | None]]:
         series_instance_uid=kept.series_instance_uid,
         instances=kept.instances,
     )
-    return ((released, f"{kept.job_id}.{kept.attempt}.released"), (record, None))
-
-
-def _record(
-    action: Action,
-    outcome: Outcome,
-    principal: Principal,
-    job_id: str,
-    *,
-    study_instance_uid: str = "",
-    series_instance_uid: str = "",
-    instances: int = 0,
-    reason_code: str = "",
-) -> AuditRecorded:
-    return AuditRecorded(
-        record_id=uuid4().hex,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        service="anonymise",
-        action=action,
-        outcome=outcome,
-        reason_code=reason_code,
-        caller=principal.subject,
-        institution=principal.institution,
-        proved_by=principal.proved_by,
-        source=principal.source,
-        study_instance_uid=study_instance_uid,
-        series_instance_uid=series_instance_uid,
-        job_id=job_id,
-        instances=instances,
-        trace_id=telemetry.trace_id(),
-        detail="series",
-    )
+    return ((released, f"{kept.job_id}.{kept.attempt}.released"), (recorded, None))

@@ -27,6 +27,8 @@ class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
     """How many instances of a job are in hand at a time; each is in memory twice."""
     instance_max_bytes: int = 2 * 1024**3
     """A larger instance is refused."""
+    request_max_bytes: int = 1024**3
+    """A larger `POST /deidentify` is refused."""
     device_rules: Path | None = None
     """What is known of devices' pictures, as a CSV table; without one, `deploy/profiles/devices.csv` of this clone."""
     reading_workers: int = 2

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from services.anonymise import words
 from services.anonymise.attributes import SHORT_TEXT, Attribute, conforms
 from services.anonymise.dates import LONGEST_SHIFT_DAYS, is_temporal, shifted
+from services.anonymise.model import Because
 from services.anonymise.options import Option
 from services.anonymise.pseudonyms import Pseudonyms
 from services.dicom.charsets import CharacterSet
@@ -49,13 +50,13 @@ class Values:
             return capped(value)
         return value if conforms(attribute, vr, value) else None
 
-    def cleaned(self, attribute: Attribute, vr: str, value: bytes, option: object) -> bytes | None:
+    def cleaned(self, attribute: Attribute, vr: str, value: bytes, because: Because | Option) -> bytes | None:
         """The value that stands in its place under action C; None if there is none."""
-        if option is Option.RETAIN_MODIFIED_DATES:
+        if because is Option.RETAIN_MODIFIED_DATES:
             if attribute.tag in _PUBLIC_VERSIONS:
                 return None
             return shifted(vr, value, self.pseudonyms.shift(self.patient, LONGEST_SHIFT_DAYS))
-        if option is Option.RETAIN_DEVICE_IDENTITY:
+        if because is Option.RETAIN_DEVICE_IDENTITY:
             return self.pseudonyms.device(value.strip(b"\0 ").decode("latin-1")).encode() if value.strip() else None
         return self.text(vr, value)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from services.anonymise import icc, marks
-from services.anonymise.attributes import IDENTIFYING, SHORT_TEXT, STRINGS, Attribute, attribute_of, conforms, dummy
+from services.anonymise.attributes import IDENTIFYING, STRINGS, Attribute, attribute_of, conforms, dummy
 from services.anonymise.content import ContentCleaner
+from services.anonymise.decisions import Decision, may_stand, removed
 from services.anonymise.documents import ENCAPSULATED_DOCUMENT, empty_document
 from services.anonymise.elements import PIXEL_DATA, PIXELS, Element, File, items_of
 from services.anonymise.errors import Reason, RefusedError
-from services.anonymise.identifiers import Identifiers
 from services.anonymise.model import Action, Because, Code, Taken
 from services.anonymise.options import Option
 from services.anonymise.patients import PATIENT_ID, charset_of, name_words, normalised, patient_of, root_values
@@ -20,7 +18,7 @@ from services.anonymise.pseudonyms import Pseudonyms
 from services.anonymise.table import ROOT, resolve
 from services.anonymise.uids import SOP_INSTANCE_UID, UidMap, uid_values
 from services.anonymise.values import Values
-from services.anonymise.words import without_known
+from services.anonymise.watch import Kept, Watch
 from services.anonymise.writing import Writer, file_head, written_syntax
 
 _DEEPEST = 32
@@ -28,19 +26,6 @@ _SOP_CLASS_UID = 0x00080016
 _PIXEL_REPRESENTATION = 0x00280103
 _ICC_PROFILE = 0x00282000
 _MEDIA_TYPE = 0x00420012
-_UNSEARCHED = frozenset(("AS", "DA", "DT", "TM", "UI"))
-"""What an option keeps of these stays: a newborn's study has the date of birth."""
-
-
-class Kept(NamedTuple):
-    """A string value that stayed."""
-
-    path: tuple[int, ...]
-    vr: str
-    value: bytes
-
-
-Decision = tuple[Action, Because | Option, bytes | None]
 
 
 class Walk:
@@ -48,8 +33,7 @@ class Walk:
 
     Attributes:
         pixels: Pixel Data with its header, as pieces.
-        identifiers: what was taken out, to be found where else it stands.
-        kept: the texts that stayed.
+        watch: looks for what was taken out where else it stands.
         uids: original UID to pseudonym.
         taken: what was done to every element.
     """
@@ -66,7 +50,6 @@ class Walk:
         self._profile = profile
         self._pseudonyms = pseudonyms
         self._done = done
-        self._suspects = suspects
         self._syntax = written_syntax(file.transfer_syntax)
         self._writer = Writer(file.coding.order)
         self._root = root = root_values(file.elements)
@@ -82,19 +65,8 @@ class Walk:
         original = uid_values(root.get(SOP_INSTANCE_UID, b""))[0]
         self.sop_instance_uid = original if self.uids.retains else pseudonyms.uid(original)
         self.pixels: tuple[bytes | memoryview, ...] = ()
-        self.identifiers = Identifiers()
-        self.kept: list[Kept] = []
+        self.watch = Watch(profile.rules.keys(), suspects, retains_uids=self.uids.retains)
         self.taken: list[Taken] = []
-
-    def suspects(self) -> frozenset[Kept]:
-        """The kept values in which an identifier stands."""
-        return frozenset(
-            kept
-            for kept in self.kept
-            if self.identifiers.found_in(kept.value, is_free_text=kept.vr in SHORT_TEXT)
-            # A code says what it says, though a patient be called so.
-            and not (kept.vr == "CS" and not self.identifiers.found_in(without_known(kept.value), is_free_text=False))
-        )
 
     def written(self) -> tuple[bytes, bytes]:
         """What stands before and behind Pixel Data."""
@@ -140,7 +112,7 @@ class Walk:
         value = bytes(element.value)
         if not may_stand(element, attribute.vr) or not conforms(attribute, attribute.vr, value):
             return removed(Because.VALUE)
-        if attribute.vr not in NUMERIC and not self._may_stay(element.tag, attribute.vr, value, path):
+        if attribute.vr not in NUMERIC and not self.watch.may_stay(element.tag, attribute.vr, value, path):
             return self._masked(element.tag, attribute.vr)
         return Action.KEEP, Option.RETAIN_SAFE_PRIVATE, self._write(element.tag, attribute.vr, value)
 
@@ -171,7 +143,7 @@ class Walk:
             return self._coded(element, attribute, path, coded, rule.because)
         vr = self._vr(element, attribute)
         if rule.treatment is Treatment.REPLACE:
-            self._gather(element, attribute)
+            self.watch.gather(element, attribute)
             return Action.DUMMY, rule.because, self._write(tag, vr, rule.value)
         if vr == "SQ":
             with self._content.entered(rule):
@@ -188,11 +160,11 @@ class Walk:
             value = None if value else b""
         if value is None:
             return self._coded(element, attribute, path, coded, rule.because)
-        if not self._may_stay(tag, vr, value, path):
+        if not self.watch.may_stay(tag, vr, value, path):
             return self._coded(element, attribute, path, coded, Because.IDENTIFIER)
         if rule.treatment is Treatment.KEEP:
             return Action.KEEP, rule.because, self._write(tag, vr, value)
-        self._gather(element, attribute)
+        self.watch.gather(element, attribute)
         return Action.CLEAN, rule.because, self._write(tag, vr, value)
 
     def _coded(
@@ -201,7 +173,7 @@ class Walk:
         """By an action code of the Basic Profile."""
         tag, vr = element.tag, attribute.vr
         if action is not Action.UID or vr == "UI":
-            self._gather(element, attribute)
+            self.watch.gather(element, attribute)
         match action:
             case Action.UID if vr == "SQ":
                 return self._sequence(element, path, action, because)
@@ -247,24 +219,14 @@ class Walk:
             return Action.KEEP, Because.UNLISTED, self._write(tag, vr, value)
         said = self._content.said(tag, vr, value)
         if said is None:
-            self._gather(element, attribute)
+            self.watch.gather(element, attribute)
             return removed(self._content.because)
         if said != value:
-            self._gather(element, attribute)
+            self.watch.gather(element, attribute)
             return Action.CLEAN, self._content.because, self._write(tag, vr, said)
-        if not self._may_stay(tag, vr, value, path):
+        if not self.watch.may_stay(tag, vr, value, path):
             return self._masked(tag, vr)
         return Action.KEEP, Because.UNLISTED, self._write(tag, vr, value)
-
-    def _may_stay(self, tag: int, vr: str, value: bytes, path: tuple[int, ...]) -> bool:
-        """Whether no identifier was found in a text; from now on it is looked for there."""
-        if not value or vr not in STRINGS or vr in _UNSEARCHED:
-            return True
-        kept = Kept((*path, tag), vr, value)
-        if kept in self._suspects:
-            return False
-        self.kept.append(kept)
-        return True
 
     def _masked(self, tag: int, vr: str) -> Decision:
         """In the place of a value in which an identifier stands: a dummy is valid whatever the attribute's type."""
@@ -321,20 +283,6 @@ class Walk:
         items = (items_of(element) if element is not None else None) or []
         return [bytes(e.value).strip(b"\0 ") for item in items for e in item if e.tag == marks.CODE_VALUE]
 
-    def _gather(self, element: Element, attribute: Attribute) -> None:
-        """Remember what is taken out, so that it is found where else it stands."""
-        if attribute.vr == "UI" and self.uids.retains:
-            return
-        if attribute.vr != "SQ":
-            self.identifiers.gather(attribute.vr, element.value)
-            return
-        for item in items_of(element) or ():
-            for inner in item:
-                found = attribute_of(inner.tag)
-                # Only what is identifying by itself: a code within a removed sequence may stand elsewhere by right.
-                if found is not None and (inner.tag in self._profile.rules or found.vr in ("PN", "SQ")):
-                    self._gather(inner, found)
-
     def _vr(self, element: Element, attribute: Attribute) -> str:
         """The VR to write: the dictionary's, and of several the file's or the one that fits the pixels."""
         if element.vr in attribute.vrs:
@@ -346,20 +294,6 @@ class Walk:
             return self._writer.element(tag, vr, value)
         except ValueError:  # longer than its VR can say: no sane writer made it
             return None
-
-
-def removed(because: Because | Option) -> Decision:
-    """The decision that nothing of it is written."""
-    return Action.REMOVE, because, None
-
-
-def may_stand(element: Element, vr: str) -> bool:
-    """Whether bytes that the file has under another VR can be taken for `vr`."""
-    if element.vr in ("", vr):
-        return True
-    if element.vr == "UN":  # always little endian (PS3.5 6.2.2)
-        return vr in STRINGS or element.coding.order == "<"
-    return element.vr in STRINGS and vr in STRINGS
 
 
 def _is_name(tag: int) -> bool:

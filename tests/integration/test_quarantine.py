@@ -166,7 +166,9 @@ async def test_the_command_line_lists_shows_and_releases(
             await asked("POST", "/quarantine/999999/refuse")
         with pytest.raises(EdgeError, match="does not lie in the picture"):
             await asked("POST", f"/quarantine/{entry['number']}/release", json={"masks": [[100, 0, 5, 5]]})
-        await asked("POST", f"/quarantine/{entry['number']}/release", json={"masks": None})
+        with pytest.raises(EdgeError, match="nothing was found that could be masked"):
+            await asked("POST", f"/quarantine/{entry['number']}/release", json={"masks": None})
+        await asked("POST", f"/quarantine/{entry['number']}/release", json={"masks": []})
         (ds,) = await job.released()
         assert ds.PixelData == hashlib.sha512(b"own").digest() * 2
 

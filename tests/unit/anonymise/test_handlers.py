@@ -13,6 +13,7 @@ from services.anonymise.engine import Policy
 from services.anonymise.errors import DamagedInstanceError, NotReleasedError, Reason, RefusedError, SeriesChangedError
 from services.anonymise.handlers import Limits
 from services.anonymise.pseudonyms import Pseudonyms
+from services.anonymise.report import Report
 from services.chassis.faults import PassingFault
 from services.chassis.principal import Principal
 from services.contracts.events import (
@@ -105,6 +106,17 @@ async def test_the_release_is_said_once_and_recorded() -> None:
         5,
         "service:anonymise",
     )
+
+
+async def test_what_was_done_to_each_instance_is_kept_without_a_value() -> None:
+    world = World()
+    await world.release()
+    reports = await world.releases.reports("job-1")
+    assert reports.keys() == {POLICY.pseudonyms.uid(uid) for uid in series()}
+    (report,) = {Report(text) for text in reports.values()}  # all slices are alike
+    lines = {path: (action.value, because.value) for path, action, because in report.lines()}
+    assert lines["00100010"] == ("Z", "table-e1-1") and lines["00280010"] == ("K", "unlisted")
+    assert not any(secret in report.text for secret in ("Doe", "4711", planted.STUDY))
 
 
 async def test_the_same_request_again_changes_nothing() -> None:

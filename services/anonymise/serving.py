@@ -1,0 +1,48 @@
+"""Use case: de-identify what somebody hands in, and keep a record of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.anonymise.engine import Policy, deidentify
+from services.anonymise.errors import RefusedError
+from services.anonymise.model import DeidentifiedInstance
+from services.anonymise.ports import Releases
+from services.anonymise.records import record
+from services.chassis.principal import Principal
+from services.contracts.events import Action, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """What may leave, and how many may not, by reason."""
+
+    instances: tuple[DeidentifiedInstance, ...]
+    refused: Mapping[str, int]
+
+
+async def deidentify_all(
+    files: Sequence[bytes], *, principal: Principal, policy: Policy, releases: Releases
+) -> Cleaned:
+    """De-identify PS3.10 files. That it was done, and for whom, is on record before the answer is given.
+
+    Pseudonyms are those of the site's key, so they fit what was released for jobs; no way back is kept.
+    """
+    refused: Counter[str] = Counter()
+    instances: list[DeidentifiedInstance] = []
+    for file in files:
+        try:
+            # A thread: other work of this process goes on meanwhile.
+            instances.append(await asyncio.to_thread(deidentify, file, policy))
+        except RefusedError as fault:
+            refused[fault.code] += 1
+    facts = [record(Action.DEIDENTIFY, Outcome.SUCCESS, principal, instances=len(instances))] if instances else []
+    facts += [
+        record(Action.DEIDENTIFY, Outcome.REFUSED, principal, instances=number, reason_code=code)
+        for code, number in refused.items()
+    ]
+    await releases.say([(fact, None) for fact in facts])
+    return Cleaned(tuple(instances), refused)
