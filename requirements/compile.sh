@@ -10,9 +10,9 @@ compile() {
     "$uv" pip compile --quiet --universal --generate-hashes --no-emit-index-url --python-version "${python:-3.11}" \
         "$name.in" -o "$name.lock" "$@"
 }
-compile dev "$@"
-compile run -c dev.lock "$@"
-compile services -c dev.lock "$@"
+compile dev --override overrides.in "$@"
+compile run -c dev.lock --override overrides.in "$@"
+compile services -c dev.lock --override overrides.in "$@"
 compile triton --no-deps "$@"
 python=3.10 compile triton-image --no-deps "$@"
 compile bootstrap "$@"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import shutil
@@ -19,6 +20,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import pytest_asyncio
+
+from services.chassis.bus import connected
+from services.chassis.health import Health
+from services.chassis.log import Log
+from services.contracts import subjects
 
 pytest_plugins = ["tests.mesh"]
 
@@ -89,9 +95,16 @@ def _stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> Non
         process.wait()
 
 
+async def _make_streams(url: str) -> None:
+    async with connected(
+        url, service="tests", log=Log("tests"), health=Health(), ack_wait_seconds=10, dead_subject=subjects.DEAD
+    ) as bus:
+        await bus.ensure(subjects.STREAMS)
+
+
 @pytest.fixture(scope="session")
 def nats_url(parts_folder: Path) -> Iterator[str]:
-    """A fresh NATS server with JetStream."""
+    """A fresh NATS server with JetStream and the streams of the mesh, which ingest makes there."""
     port = free_port()
     process = subprocess.Popen(
         [_BIN / "nats-server", "-a", "127.0.0.1", "-p", str(port), "-js", "-sd", parts_folder / "nats"],
@@ -99,6 +112,7 @@ def nats_url(parts_folder: Path) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     _until(lambda: _listens(port), process, "nats-server")
+    asyncio.run(_make_streams(f"nats://127.0.0.1:{port}"))
     yield f"nats://127.0.0.1:{port}"
     _stop(process)
 

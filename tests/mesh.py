@@ -16,6 +16,7 @@ from dicomweb_client import DICOMwebClient
 
 from services.launcher.mesh import Mesh
 from services.launcher.settings import Settings
+from tests.documents import examples
 from tests.studies import Study, make_study
 
 _PATIENCE_SECONDS = 300
@@ -28,6 +29,13 @@ class Site:
 
     mesh: Mesh
     http: httpx.Client
+    tls_port: int
+    """Where DIMSE is spoken with TLS, to peers that show a certificate."""
+
+    @property
+    def certificates(self) -> Path:
+        """The folder with what docs/operations.md makes for TLS."""
+        return self.data.parent
 
     @property
     def data(self) -> Path:
@@ -84,15 +92,26 @@ def _is_jpegls(path: Path) -> bool:
     return str(dcmread(first, stop_before_pixels=True).file_meta.TransferSyntaxUID).startswith("1.2.840.10008.1.2.4.8")
 
 
+def _secured(folder: Path, port: int) -> dict[str, str]:
+    """Make certificates and settings for TLS, as docs/operations.md prints it."""
+    (example,) = examples("docs/operations.md", "openssl")
+    script = example.replace("2762", str(port)).replace("./plexus up", "env")
+    done = subprocess.run(["bash", "-euc", script], cwd=folder, capture_output=True, text=True, check=True)
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith("PLEXUS_BRIDGE_"))
+
+
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
     """One mesh for the session, as `plexus up` makes it, on free ports, in a folder of its own."""
+    from tests.conftest import free_port  # late: it takes in this module
+
     with tempfile.TemporaryDirectory(prefix="plexus-e2e-") as folder:
-        mesh = Mesh(Settings.on_free_ports(Path(folder)))
+        tls_port = free_port()
+        mesh = Mesh(Settings.on_free_ports(Path(folder) / "data", **_secured(Path(folder), tls_port)))
         mesh.up()
         try:
             with httpx.Client(base_url=mesh.settings.url("edge"), timeout=60) as http:
-                yield Site(mesh, http)
+                yield Site(mesh, http, tls_port)
         finally:
             mesh.down()
 

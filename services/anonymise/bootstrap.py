@@ -7,19 +7,22 @@ from functools import partial
 
 import grpc.aio
 
-from services.anonymise import api, handlers, quarantine_api, quarantine_handlers
 from services.anonymise.adapters.archive import GrpcArchive
 from services.anonymise.adapters.key_file import read_keys
 from services.anonymise.adapters.postgres import PostgresReleases
 from services.anonymise.adapters.quarantine import PostgresQuarantine
 from services.anonymise.adapters.work_store import ObstoreWork
+from services.anonymise.api import deidentify as deidentify_api
+from services.anonymise.api import quarantine as quarantine_api
 from services.anonymise.burned_in.cleaner import BurnedIn
 from services.anonymise.burned_in.devices import read_rules, shipped_rules
 from services.anonymise.burned_in.model import Decision
 from services.anonymise.burned_in.workers import Workers
 from services.anonymise.engine import Policy
-from services.anonymise.handlers import Limits
-from services.anonymise.profile import basic_profile
+from services.anonymise.handlers import quarantine as holding
+from services.anonymise.handlers import releasing
+from services.anonymise.handlers.releasing import Limits
+from services.anonymise.profile import default_profile
 from services.anonymise.profile_file import read_profile
 from services.anonymise.rpc import Airlock
 from services.anonymise.settings import Settings
@@ -47,7 +50,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         return asyncio.run_coroutine_threadsafe(quarantine.decided(digest), loop).result()
 
     pixels = BurnedIn(rules=rules, workers=workers, decided=decided)
-    profile = read_profile(settings.profile) if settings.profile else basic_profile()
+    profile = read_profile(settings.profile) if settings.profile else default_profile()
     policy = Policy(read_keys(settings.key_file).current, profile, pixels.able(profile))
     limits = Limits(settings.instance_concurrency, settings.instance_max_bytes)
     url = settings.database_url.get_secret_value()
@@ -63,22 +66,30 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             dead_subject=subjects.DEAD,
         )
     )
-    await bus.ensure(subjects.STREAMS)
+    await bus.wait_for(subjects.STREAMS)
     outbox = Outbox(pool, bus, frame.log)
     releases = PostgresReleases(pool, outbox)
     quarantine = PostgresQuarantine(pool, outbox)
-    archive = GrpcArchive(await enter(rpc.channel(settings.archive_address)))
+    archive = GrpcArchive(await enter(rpc.channel(settings.archive_address, frame.identity)))
     work = ObstoreWork.at(settings.work_url)
 
     def add(server: grpc.aio.Server) -> None:
         calls.add_AnonymiseServicer_to_server(Airlock(releases), server)  # type: ignore[no-untyped-call]  # generated
 
     await enter(
-        rpc.serving(settings.grpc_host, settings.grpc_port, log=frame.log, grace=settings.drain_seconds, add=add)
+        rpc.serving(
+            settings.grpc_host,
+            settings.grpc_port,
+            log=frame.log,
+            grace=settings.drain_seconds,
+            add=add,
+            identity=frame.identity,
+            askers=calls.ASKERS,
+        )
     )
 
     async def handle(requested: JobRequested) -> None:
-        released = await quarantine_handlers.release_or_hold(
+        released = await holding.release_or_hold(
             requested,
             archive=archive,
             work=work,
@@ -91,14 +102,14 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         frame.log.info("job.released" if released else "job.held", job_id=requested.job_id, model=requested.model)
 
     async def fail(requested: JobRequested, fault: Fault) -> None:
-        await handlers.fail(requested, fault, releases=releases)
+        await releasing.fail(requested, fault, releases=releases)
         frame.log.warning("job.failed", job_id=requested.job_id, code=fault.code)
 
     heard = subscriptions(handle, fail, concurrency=settings.concurrency)
-    remind = partial(quarantine_handlers.remind, quarantine=quarantine, bulletin=bus)
+    remind = partial(holding.remind, quarantine=quarantine, bulletin=bus)
     return Runtime(
         routers=[
-            api.router(policy=policy, releases=releases, most_bytes=settings.request_max_bytes),
+            deidentify_api.router(policy=policy, releases=releases, most_bytes=settings.request_max_bytes),
             quarantine_api.router(archive=archive, quarantine=quarantine, releases=releases, workers=workers),
         ],
         background=[outbox.relay, remind, *(partial(bus.consume, one) for one in heard)],

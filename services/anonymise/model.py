@@ -46,6 +46,7 @@ class Because(StrEnum):
     PRIVATE = "private"
     UNKNOWN = "unknown"  # not in the standard's dictionary, or retired
     GROUP = "group"  # group length, command, file-set, curve and overlay groups
+    NOT_NEEDED = "not-needed"  # not among what models need, and nothing else is let out by this profile
     NATURE = "identifying-vr"  # names, dates, times, addresses: removed even where the table forgot them
     OPAQUE = "opaque"  # bytes that nobody can look into
     VALUE = "malformed-value"  # its value does not fit its VR or multiplicity

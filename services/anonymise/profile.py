@@ -32,6 +32,13 @@ class Documents(StrEnum):
     RETAIN = "retain"  # the site answers for what is in it
 
 
+class Others(StrEnum):
+    """What becomes of public attributes of which neither the table nor the site says anything."""
+
+    KEEP = "keep"  # as the standard has it
+    NEEDED = "needed"  # only what models need stays (`needed.csv`)
+
+
 class Rule(NamedTuple):
     """What is done to an attribute, and who says so.
 
@@ -65,6 +72,7 @@ class Profile:
     options: frozenset[Option] = frozenset()
     kinds: frozenset[Kind] = frozenset((Kind.IMAGE_VOLUMES,))
     documents: Documents = Documents.REFUSE
+    others: Others = Others.KEEP
     overrides: Mapping[int, Rule] = field(default_factory=dict)
     safe_private: SafeList = field(default_factory=dict)
     words: frozenset[str] = frozenset()
@@ -104,5 +112,11 @@ def rule_of(row: Row, options: frozenset[Option], because: Because = Because.PRO
 
 @cache
 def basic_profile() -> Profile:
-    """The Basic Profile without an option, for image volumes: what holds when nobody chose another."""
-    return Profile()
+    """The Basic Profile without an option, for image volumes."""
+    return Profile(name="basic")
+
+
+@cache
+def default_profile() -> Profile:
+    """What holds when nobody chose another: the Basic Profile, and of what it does not name only what models need."""
+    return Profile(others=Others.NEEDED)

@@ -17,7 +17,7 @@ from services.anonymise.kinds import Kind
 from services.anonymise.model import Because, Code
 from services.anonymise.options import Option
 from services.anonymise.private import NUMERIC, TEXT, PrivateKey, SafeList, SafePrivate, standard_safe_list
-from services.anonymise.profile import Documents, Profile, Rule, Treatment
+from services.anonymise.profile import Documents, Others, Profile, Rule, Treatment
 from services.anonymise.table import EDITION, standard_table
 
 _KEYS = (
@@ -29,6 +29,7 @@ _KEYS = (
     "kinds",
     "options",
     "documents",
+    "others",
     "attributes",
     "private",
     "words",
@@ -96,6 +97,7 @@ class _Reader:
             options=options,
             kinds=frozenset(self._each(said, "kinds", lambda place, word: self._word(place, word, Kind))),
             documents=self._word("documents", said.get("documents", Documents.REFUSE.value), Documents),
+            others=self._word("others", said.get("others", Others.KEEP.value), Others),
             overrides=dict(self._each(said, "attributes", self._attribute)),
             safe_private=safe,
             words=frozenset(self._each(said, "words", lambda place, word: self._text(place, word).lower())),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import grpc.aio
 
-from services.anonymise import handlers
+from services.anonymise.handlers import releasing as handlers
 from services.anonymise.ports import Releases
 from services.chassis import rpc
 from services.contracts import calls

@@ -20,7 +20,7 @@ class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
     key_file: Path
     """32 random bytes that pseudonyms are made with; readable by its owner alone. Losing it ends their consistency."""
     profile: Path | None = None
-    """The profile that rules what leaves, such as `deploy/profiles/default.yaml`; without one, what that file says."""
+    """What rules what leaves, such as `deploy/profiles/research.yaml`; without one, what `default.yaml` says."""
     concurrency: int = 1
     """How many jobs one process de-identifies at a time."""
     instance_concurrency: int = 4

@@ -10,10 +10,11 @@ from services.anonymise.documents import ENCAPSULATED_DOCUMENT, empty_document
 from services.anonymise.elements import PIXEL_DATA, PIXELS, Element, File, items_of
 from services.anonymise.errors import Reason, RefusedError
 from services.anonymise.model import Action, Because, Code, Taken
+from services.anonymise.needed import let_through, needed
 from services.anonymise.options import Option
 from services.anonymise.patients import PATIENT_ID, charset_of, name_words, normalised, patient_of, root_values
 from services.anonymise.private import NUMERIC, Blocks
-from services.anonymise.profile import Documents, Profile, Rule, Treatment
+from services.anonymise.profile import Documents, Others, Profile, Rule, Treatment
 from services.anonymise.pseudonyms import Pseudonyms
 from services.anonymise.table import ROOT, resolve
 from services.anonymise.uids import SOP_INSTANCE_UID, UidMap, uid_values
@@ -50,6 +51,7 @@ class Walk:
         self._profile = profile
         self._pseudonyms = pseudonyms
         self._done = done
+        self._needed = needed() if profile.others is Others.NEEDED else None
         self._syntax = written_syntax(file.transfer_syntax)
         self._writer = Writer(file.coding.order)
         self._root = root = root_values(file.elements)
@@ -201,6 +203,8 @@ class Walk:
         if attribute.retired:
             return removed(Because.UNKNOWN)
         tag, vr = element.tag, self._vr(element, attribute)
+        if self._needed is not None and tag not in self._needed:
+            return self._coded(element, attribute, path, self._resolved(Code.X_Z_D, path, tag), Because.NOT_NEEDED)
         if vr in IDENTIFYING or element.vr in IDENTIFYING:
             # The least that keeps the instance valid, as the table does for those of this nature that it names.
             return self._coded(element, attribute, path, self._resolved(Code.X_Z_D, path, tag), Because.NATURE)
@@ -212,7 +216,14 @@ class Walk:
             return self._sequence(element, path, Action.KEEP, Because.UNLISTED)
         if vr == "UI":
             return self._unlisted_uid(element, path)
+        return self._plain(element, attribute, vr, path)
+
+    def _plain(self, element: Element, attribute: Attribute, vr: str, path: tuple[int, ...]) -> Decision:
+        """A value that the table does not name, of a VR that names nobody."""
+        tag = element.tag
         value = bytes(element.value)
+        if self._needed is not None:
+            value = let_through(value, self._needed[tag])
         if not may_stand(element, vr) or not conforms(attribute, vr, value):
             return removed(Because.VALUE)
         if vr not in STRINGS or not value:

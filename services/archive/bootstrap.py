@@ -14,6 +14,7 @@ from services.archive.adapters.postgres import PostgresDocuments
 from services.archive.adapters.recent import RecentAnswers
 from services.archive.adapters.rendering import WorkerRenderer
 from services.archive.adapters.workers import Workers
+from services.archive.api import changefeed
 from services.archive.api.rendered import Rendered
 from services.archive.api.wado import Wado
 from services.archive.errors import http_status
@@ -25,6 +26,7 @@ from services.chassis import database, rpc
 from services.chassis.bus import connected
 from services.chassis.service import Frame, Runtime
 from services.contracts import calls, subjects
+from services.store.changes import ChangeFeed
 from services.store.file_objects import open_objects
 from services.store.holdings import Holdings
 from services.store.places import Places
@@ -53,7 +55,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             dead_subject=subjects.DEAD,
         )
     )
-    await bus.ensure(subjects.STREAMS)
+    await bus.wait_for(subjects.STREAMS)
     index = IndexReader(pool)
     documents = BehindDocuments(PostgresDocuments(pool))
     frame.parts.push_async_callback(documents.close)
@@ -89,6 +91,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             settings.grpc_port,
             log=frame.log,
             grace=settings.drain_seconds,
+            identity=frame.identity,
+            askers=calls.ASKERS,
             add=lambda server: calls.add_ArchiveServicer_to_server(servicer, server),  # type: ignore[no-untyped-call]  # generated
         )
     )
@@ -118,7 +122,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         events=bus,
         accesses=accesses,
         wado=wado,
-        others=[images.router()],
+        others=[images.router(), changefeed.router(changes=ChangeFeed(pool), events=bus)],
         max_results=settings.max_results,
         public_url=settings.public_url,
     )

@@ -80,6 +80,11 @@ RESOURCES: Final = (
     Resource("studies", (_search("Studies"), _store("Store Instances"))),
     Resource("series", (_search("Series"),)),
     Resource("instances", (_search("Instances"),)),
+    Resource(
+        "changefeed",
+        (Transaction("Read Change Feed", "GET", ("application/json",), (), ("since", "limit", "metadata", "wait")),),
+    ),
+    Resource("changefeed/latest", (Transaction("Read Last Change", "GET", ("application/json",)),)),
     *_level("Study", _STUDY, _store("Store Study Instances")),
     Resource(f"{_STUDY}/series", (_search("Study Series"),)),
     Resource(f"{_STUDY}/instances", (_search("Study Instances"),)),

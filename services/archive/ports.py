@@ -9,6 +9,7 @@ from services.archive.model import Document, Located, Resource
 from services.archive.rendering_work import Stored
 from services.contracts.events import Event
 from services.pixels.rendering.job import Job
+from services.store.history import FeedEntry
 from services.store.holdings import Holding
 from services.store.model import Found, InstanceRow, Metadata, Query, SeriesRow
 
@@ -44,6 +45,16 @@ class Places(Protocol):
         """Where an instance lies at a moment after this call, without its metadata. Raises `IndexUnavailable`."""
 
 
+class Changes(Protocol):
+    """What happened to instances; `services.store.changes.ChangeFeed` is it. All raise `IndexUnavailable`."""
+
+    async def since(self, number: int, limit: int, *, metadata: bool = False) -> list[FeedEntry]:
+        """What happened after `number`, in its order."""
+
+    async def last(self) -> int:
+        """The number of the last entry."""
+
+
 class Holdings(Protocol):
     """The same index by SOP Instance UIDs alone; `services.store.holdings.Holdings` is it."""
 
@@ -77,6 +88,9 @@ class Documents(Protocol):
         Raises:
             DatabaseUnavailable: it cannot be kept now.
         """
+
+    async def forget(self, study_instance_uid: str, series_instance_uid: str) -> None:
+        """Let go of the document of a series. Raises DatabaseUnavailable."""
 
 
 class Answers(Protocol):

@@ -8,13 +8,13 @@ from services.archive.model import Resource
 from services.archive.ports import Documents, Index
 from services.chassis.bus import Delivery, Subscription
 from services.contracts import subjects
-from services.contracts.events import SeriesSettled, UnreadableEventError
+from services.contracts.events import InstancesDeleted, SeriesSettled, UnreadableEventError
 
 _SERIES_AT_ONCE = 2
 
 
 def subscriptions(*, index: Index, documents: Documents) -> list[Subscription]:
-    """A durable consumer for settled series."""
+    """Durable consumers for settled series and for deleted instances."""
 
     async def on_settled(delivery: Delivery) -> None:
         try:
@@ -24,6 +24,13 @@ def subscriptions(*, index: Index, documents: Documents) -> list[Subscription]:
         resource = Resource(settled.study_instance_uid, settled.series_instance_uid)
         await handlers.prepare(resource, index=index, documents=documents)
 
+    async def on_deleted(delivery: Delivery) -> None:
+        try:
+            deleted = InstancesDeleted.from_bytes(delivery.data)
+        except UnreadableEventError:
+            raise UnreadableFact from None
+        await documents.forget(deleted.study_instance_uid, deleted.series_instance_uid)
+
     return [
         Subscription(
             subject=subjects.SERIES_SETTLED,
@@ -31,5 +38,11 @@ def subscriptions(*, index: Index, documents: Documents) -> list[Subscription]:
             stream=subjects.HOSPITAL.name,
             handle=on_settled,
             concurrency=_SERIES_AT_ONCE,
-        )
+        ),
+        Subscription(
+            subject=subjects.INSTANCE_DELETED,
+            consumer="archive-instance-deleted",
+            stream=subjects.HOSPITAL.name,
+            handle=on_deleted,
+        ),
     ]

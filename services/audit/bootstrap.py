@@ -30,7 +30,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             dead_subject=subjects.DEAD,
         )
     )
-    await bus.ensure(subjects.STREAMS)
+    await bus.wait_for(subjects.STREAMS)
     ledger = PostgresLedger(pool)
     recorded = subscription(ledger=ledger, at_once=settings.records_at_once)
     return Runtime(routers=[api.router(ledger=ledger)], background=[partial(bus.consume, recorded)])

@@ -32,12 +32,12 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     """The bridge as `settings` want it, listening."""
     enter = frame.parts.enter_async_context
     archive = IngestArchive(
-        frame.parts.enter_context(rpc.blocking_channel(settings.ingest_address)),
+        frame.parts.enter_context(rpc.blocking_channel(settings.ingest_address, frame.identity)),
         reach_seconds=settings.ingest_reach_seconds,
         store_seconds=settings.store_timeout_seconds,
     )
     library = ArchiveLibrary(
-        await enter(rpc.channel(settings.archive_address)), seconds=settings.archive_timeout_seconds
+        await enter(rpc.channel(settings.archive_address, frame.identity)), seconds=settings.archive_timeout_seconds
     )
     caller = Caller(max_pdu_bytes=settings.max_pdu_bytes, patience=settings.network_timeout_seconds)
     book = AddressBook(addresses(settings.peers), settings.peers_file, log=frame.log)
@@ -99,5 +99,5 @@ async def _bus(settings: Settings, frame: Frame) -> Bus | None:
             dead_subject=subjects.DEAD,
         )
     )
-    await bus.ensure(subjects.STREAMS)
+    await bus.wait_for(subjects.STREAMS)
     return bus

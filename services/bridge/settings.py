@@ -57,7 +57,7 @@ class Settings(ServiceSettings):
     """Take private SOP classes, and those that our dictionary does not know, for storage."""
 
     max_associations: int = Field(default=32, ge=1)
-    max_pdu_bytes: int = Field(default=262_144, ge=4096, le=16 * 1024 * 1024)
+    max_pdu_bytes: int = Field(default=262_144, ge=4096, le=1024 * 1024)
     """The longest PDU that we announce. Much longer ones end the association."""
     network_timeout_seconds: float = Field(default=120.0, gt=0)
     """How long a peer may be silent, and how long it may take for a PDU."""

@@ -126,7 +126,7 @@ class Bus:
         )
 
     async def ensure(self, streams: Iterable[Stream]) -> None:
-        """Make the streams that are not there. Needs the right to; the compute zone has it not."""
+        """Make the streams that are not there. Needs the right to, which one service has."""
         for stream in streams:
             config = StreamConfig(
                 name=stream.name,
@@ -141,6 +141,24 @@ class Bus:
                 await self._streams.add_stream(config)
             except BadRequestError:  # it is there with other settings: an upgrade
                 await self._streams.update_stream(config)
+
+    async def wait_for(self, streams: Iterable[Stream]) -> None:
+        """Wait until the streams are there: somebody else makes them.
+
+        Raises:
+            PassingFault: they did not come within 30 seconds.
+        """
+        until = asyncio.get_running_loop().time() + _CONNECT_SECONDS
+        for stream in streams:
+            while True:
+                try:
+                    await self._streams.stream_info(stream.name)
+                    break
+                except (NatsError, NotFoundError, OSError, TimeoutError) as error:
+                    if asyncio.get_running_loop().time() > until:
+                        code = "bus-not-made"
+                        raise PassingFault(code, f"the stream {stream.name} is not there yet") from error
+                await asyncio.sleep(0.2)
 
     async def say(self, event: Event, *, message_id: str | None = None) -> None:
         """Say a fact durably: returns once the stream has it. The same `message_id` again changes nothing.

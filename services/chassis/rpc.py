@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Set
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -18,6 +18,7 @@ from opentelemetry.trace import SpanKind
 
 from services.chassis import telemetry
 from services.chassis.faults import Fault, PassingFault, PermanentFault
+from services.chassis.identity import Identity
 from services.chassis.log import Log
 from services.chassis.principal import Principal
 
@@ -53,19 +54,31 @@ def call(name: str, principal: Principal) -> Iterator[tuple[tuple[str, str], ...
 
 
 @asynccontextmanager
-async def channel(address: str) -> AsyncIterator[grpc.aio.Channel]:
-    """An insecure channel to `host:port`; it connects when first used and reconnects by itself."""
-    async with grpc.aio.insecure_channel(address, options=_OPTIONS) as opened:
+async def channel(address: str, identity: Identity | None = None) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to `host:port`; it connects when first used and reconnects by itself.
+
+    Args:
+        identity: who we are; without one, the channel is in the clear.
+    """
+    if identity is None:
+        opening = grpc.aio.insecure_channel(address, options=_OPTIONS)
+    else:
+        opening = grpc.aio.secure_channel(address, identity.of_client(), options=_OPTIONS)
+    async with opening as opened:
         yield opened
 
 
 @contextmanager
-def blocking_channel(address: str) -> Iterator[grpc.Channel]:
+def blocking_channel(address: str, identity: Identity | None = None) -> Iterator[grpc.Channel]:
     """As `channel`, for calls that a thread of their own makes and waits for.
 
     A thread that has nothing else to do pays a quarter of what the event loop pays for a message.
     """
-    with grpc.insecure_channel(address, options=_OPTIONS) as opened:
+    if identity is None:
+        opening = grpc.insecure_channel(address, options=_OPTIONS)
+    else:
+        opening = grpc.secure_channel(address, identity.of_client(), options=_OPTIONS)
+    with opening as opened:
         yield opened
 
 
@@ -95,19 +108,34 @@ def _is_code(text: str) -> bool:
 
 @asynccontextmanager
 async def serving(
-    host: str, port: int, *, log: Log, grace: float, add: Callable[[grpc.aio.Server], None]
+    host: str,
+    port: int,
+    *,
+    log: Log,
+    grace: float,
+    add: Callable[[grpc.aio.Server], None],
+    identity: Identity | None = None,
+    askers: Mapping[str, Set[str]] | None = None,
 ) -> AsyncIterator[grpc.aio.Server]:
     """A server on `host:port` while the body runs; `add` puts the servicers in.
+
+    Args:
+        identity: who we are: then only peers with a certificate of the same authority are heard.
+        askers: the services that may call a method (`package.Service/Method`), by the names in their certificates;
+            a method that is not listed is open to nobody. Asked only where there is an `identity`.
 
     Raises:
         PermanentFault: the port is taken.
     """
-    server = grpc.aio.server(interceptors=[_Edge(log)], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[_Edge(log, askers if identity else None)], options=_OPTIONS)
     add(server)
     status = grpc_health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
     try:
-        server.add_insecure_port(f"{host}:{port}")
+        if identity is None:
+            server.add_insecure_port(f"{host}:{port}")
+        else:
+            server.add_secure_port(f"{host}:{port}", identity.of_server())
     except RuntimeError:
         raise PermanentFault("port-taken", f"port {port} of {host} is taken") from None
     await server.start()
@@ -122,8 +150,9 @@ async def serving(
 class _Edge(grpc.aio.ServerInterceptor):
     """Learns the caller, continues the trace, counts, and turns faults into statuses, for every call."""
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, askers: Mapping[str, Set[str]] | None) -> None:
         self._log = log
+        self._askers = askers
         self._seconds = metrics.get_meter("plexus").create_histogram(
             "plexus_rpc_server_seconds", "s", "How long calls take, by method and outcome"
         )
@@ -153,6 +182,7 @@ class _Edge(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, inner: Any) -> Any:
         async def answer(request: Any, context: Any) -> Any:
+            await self._admit(method, context)
             with self._around(method, context):
                 try:
                     return await inner(request, context)
@@ -163,6 +193,7 @@ class _Edge(grpc.aio.ServerInterceptor):
 
     def _streaming(self, method: str, inner: Any) -> Any:
         async def answer(request: Any, context: Any) -> AsyncIterator[Any]:
+            await self._admit(method, context)
             with self._around(method, context):
                 try:
                     async for reply in inner(request, context):
@@ -171,6 +202,15 @@ class _Edge(grpc.aio.ServerInterceptor):
                     await self._abort(method, context, error)
 
         return answer
+
+    async def _admit(self, method: str, context: Any) -> None:
+        """Let only those ask who may."""
+        if self._askers is None:
+            return
+        names = {name.decode(errors="replace") for name in context.auth_context().get("x509_common_name", ())}
+        if not names & self._askers.get(method, frozenset()):
+            self._log.warning("rpc.refused", method=method)
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not-allowed: this service may not ask that")
 
     async def _abort(self, method: str, context: Any, error: Exception) -> None:
         match error:

@@ -22,6 +22,7 @@ from services.chassis.corked import CorkedHttp
 from services.chassis.faults import Fault
 from services.chassis.health import Health
 from services.chassis.http import Direct, StatusOf, create_app
+from services.chassis.identity import Identity
 from services.chassis.log import Log
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import Telemetry
@@ -37,6 +38,7 @@ class Frame:
     Attributes:
         parts: enter the parts of the service here; they are left in reverse order after the drain.
         stopping: set when the process is told to stop.
+        identity: for gRPC, both ways; None: in the clear.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Frame:
     health: Health
     log: Log
     stopping: asyncio.Event
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,8 @@ async def _run(
         asyncio.get_running_loop().add_signal_handler(number, stop)
     log.info("service.starting", http_host=settings.http_host, http_port=settings.http_port, caller="local")
     async with AsyncExitStack() as parts:
-        runtime = await build(settings, Frame(name, parts, health, log, stopping))
+        identity = Identity.read(settings.tls_folder) if settings.tls_folder else None
+        runtime = await build(settings, Frame(name, parts, health, log, stopping, identity))
         app = create_app(
             name,
             health=health,

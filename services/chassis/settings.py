@@ -27,6 +27,8 @@ class ServiceSettings(BaseSettings):
     """Base address of an OTLP/HTTP receiver, such as `http://127.0.0.1:4318`; spans go to `/v1/traces` there."""
     spans_file: Path | None = None
     """A file that gets one JSON object a line for each span; `plexus trace` reads it."""
+    tls_folder: Path | None = None
+    """Folder with authority.pem, certificate.pem and key.pem (`plexus certificates`): gRPC is by mutual TLS then."""
     drain_seconds: float = 20.0
     """How long work in hand may go on after SIGTERM."""
 

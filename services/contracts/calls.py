@@ -1,5 +1,7 @@
 """The questions that services ask one another by gRPC: messages, stubs and servicers under one name each."""
 
+from typing import Final
+
 from services.contracts.wire.anonymise.v1.anonymise_pb2 import Original, ReidentifyRequest
 from services.contracts.wire.anonymise.v1.anonymise_pb2_grpc import (
     AnonymiseServicer,
@@ -45,7 +47,21 @@ CHUNK_BYTES = 256 * 1024
 FILE_CHUNK_BYTES = 1024 * 1024
 """The same for files that are stored: most images are shorter, and go in one message."""
 
+_ARCHIVE: Final = "plexus.archive.v1.Archive"
+ASKERS: Final = {
+    "plexus.ingest.v1.Ingest/Store": frozenset({"bridge", "encode"}),
+    f"{_ARCHIVE}/DescribeSeries": frozenset({"worklist"}),
+    f"{_ARCHIVE}/ListInstances": frozenset({"anonymise"}),
+    f"{_ARCHIVE}/ReadInstance": frozenset({"anonymise", "encode", "bridge"}),
+    f"{_ARCHIVE}/Find": frozenset({"bridge"}),
+    f"{_ARCHIVE}/Locate": frozenset({"bridge"}),
+    f"{_ARCHIVE}/Check": frozenset({"bridge"}),
+    "plexus.anonymise.v1.Anonymise/Reidentify": frozenset({"encode"}),
+}
+"""Which services may ask what, where they have certificates. The compute zone is in none of them."""
+
 __all__ = [
+    "ASKERS",
     "CHUNK_BYTES",
     "FILE_CHUNK_BYTES",
     "LEVEL_IMAGE",

@@ -84,6 +84,18 @@ class InstancesStored(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class InstancesDeleted(Event):
+    """Instances of a series are gone from the index; `whole_series`: nothing is left of it. Said by ingest."""
+
+    subject: ClassVar[str] = subjects.INSTANCE_DELETED
+    message: ClassVar[Callable[..., Message]] = wire.InstancesDeleted
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uids: tuple[str, ...]
+    whole_series: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SeriesSettled(Event):
     """What carried the series has ended and nothing new came. Said by ingest."""
 
@@ -224,6 +236,7 @@ class Action(StrEnum):
     RETRIEVE = "retrieve"
     DEIDENTIFY = "deidentify"
     REIDENTIFY = "reidentify"
+    DELETE = "delete"
     JOB = "job"
     AUDIT_READ = "audit-read"
     ASSOCIATE = "associate"

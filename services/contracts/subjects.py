@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 INSTANCE_STORED = "plexus.instance.stored"
+INSTANCE_DELETED = "plexus.instance.deleted"
 SERIES_SETTLED = "plexus.series.settled"
 JOB_REQUESTED = "plexus.job.requested"
 JOB_RELEASED = "plexus.job.released"
@@ -31,7 +32,10 @@ _WEEK = 7 * 24 * 3600
 
 HOSPITAL = Stream(
     "HOSPITAL",
-    (INSTANCE_STORED, SERIES_SETTLED, JOB_REQUESTED, JOB_COMPLETED, JOB_CANCELLED, COMMITMENT_REQUESTED),
+    (
+        *(INSTANCE_STORED, INSTANCE_DELETED, SERIES_SETTLED),
+        *(JOB_REQUESTED, JOB_COMPLETED, JOB_CANCELLED, COMMITMENT_REQUESTED),
+    ),
     _WEEK,
 )
 COMPUTE = Stream("COMPUTE", (JOB_RELEASED, JOB_INFERRED, JOB_FAILED), _WEEK)

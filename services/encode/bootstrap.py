@@ -38,10 +38,10 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             dead_subject=subjects.DEAD,
         )
     )
-    await bus.ensure(subjects.STREAMS)
-    anonymise = await enter(rpc.channel(settings.anonymise_address))
-    archive = await enter(rpc.channel(settings.archive_address))
-    ingest = await enter(rpc.channel(settings.ingest_address))
+    await bus.wait_for(subjects.STREAMS)
+    anonymise = await enter(rpc.channel(settings.anonymise_address, frame.identity))
+    archive = await enter(rpc.channel(settings.archive_address, frame.identity))
+    ingest = await enter(rpc.channel(settings.ingest_address, frame.identity))
     encode = partial(
         handlers.encode_job,
         results=WorkStore.at(settings.work_url),

@@ -9,15 +9,20 @@ from services.chassis.bus import connected
 from services.chassis.outbox import Outbox
 from services.chassis.service import Frame, Runtime
 from services.contracts import calls, subjects
-from services.ingest import api, handlers
 from services.ingest.adapters.book import PostgresBook
+from services.ingest.adapters.custody import PostgresCustody
 from services.ingest.adapters.deliveries import PostgresDeliveries
 from services.ingest.adapters.ledger import PostgresLedger
 from services.ingest.adapters.opentelemetry import Tally
+from services.ingest.api import deleting, evidence, storing
 from services.ingest.errors import http_status
+from services.ingest.handlers.removing import remove_forever
+from services.ingest.handlers.settling import settle_forever
+from services.ingest.handlers.storing import store
 from services.ingest.intake import Front
 from services.ingest.rpc import Servicer
 from services.ingest.settings import Settings
+from services.store.discards import Discards
 from services.store.file_objects import open_objects
 from services.store.sameness import same_data_set
 
@@ -49,10 +54,12 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     lost_seconds = settings.delivery_lost_seconds
     deliveries = PostgresDeliveries(pool, lost_seconds=lost_seconds, log=frame.log)
     book = PostgresBook(pool, outbox, settle_seconds=settings.settle_seconds, lost_seconds=lost_seconds)
-    ledger = PostgresLedger(pool, outbox, partial(same_data_set, objects=objects))
+    ledger = PostgresLedger(pool, outbox, partial(same_data_set, objects=objects), settings.conflicts)
+    custody = PostgresCustody(pool, outbox)
+    discards = Discards(pool, objects, rest_seconds=settings.rest_seconds)
     tally = Tally()
     front = Front(
-        partial(handlers.store, objects=objects, ledger=ledger, tally=tally, log=frame.log),
+        partial(store, objects=objects, ledger=ledger, tally=tally, log=frame.log),
         objects=objects,
         deliveries=deliveries,
         max_bytes=settings.max_instance_bytes,
@@ -64,15 +71,22 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             settings.grpc_port,
             log=frame.log,
             grace=settings.drain_seconds,
+            identity=frame.identity,
+            askers=calls.ASKERS,
             add=lambda server: calls.add_IngestServicer_to_server(Servicer(front), server),  # type: ignore[no-untyped-call]  # generated
         )
     )
     return Runtime(
-        routers=[api.router(front, public_url=settings.public_url, max_metadata_bytes=settings.max_metadata_bytes)],
+        routers=[
+            storing.router(front, public_url=settings.public_url, max_metadata_bytes=settings.max_metadata_bytes),
+            deleting.router(custody=custody, ledger=ledger, log=frame.log, allowed=settings.deletion),
+            evidence.router(custody=custody, ledger=ledger, objects=objects),
+        ],
         background=[
             outbox.relay,
             deliveries.beat,
-            partial(handlers.settle_forever, book=book, tally=tally, log=frame.log),
+            partial(settle_forever, book=book, tally=tally, log=frame.log),
+            partial(remove_forever, discards=discards, log=frame.log),
         ],
         status_of=http_status,
     )

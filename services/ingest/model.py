@@ -10,15 +10,17 @@ from typing import Self
 from uuid import UUID, uuid4
 
 from services.chassis.principal import Principal
-from services.contracts.events import Action, AuditRecorded, Event, InstancesStored, SeriesSettled
+from services.contracts.events import Action, AuditRecorded, Event, InstancesDeleted, InstancesStored, SeriesSettled
 from services.contracts.events import Outcome as AuditOutcome
 from services.dicom.part10 import ParsedInstance, Reason
+from services.store.history import Change, ChangeKind, ErasedSeries
 from services.store.model import Entry, Written, series_digest
 
 OUT_OF_RESOURCES = 0xA700
 PROCESSING_FAILURE = 0x0110
+DUPLICATE = 0x0111
 COERCED = 0xB000
-"""PS3.18 Table 10.5.3-1 and 10.5.3-2, PS3.4 Table B.2-1."""
+"""PS3.18 Tables I.2-1 and I.2-2, PS3.4 Table B.2-1, PS3.7 C.5.6."""
 
 
 class Outcome(StrEnum):
@@ -27,6 +29,7 @@ class Outcome(StrEnum):
     STORED = "stored"
     UNCHANGED = "unchanged"
     KEPT_FIRST = "kept-first"
+    REPLACED = "replaced"
     REFUSED = "refused"
     UNAVAILABLE = "unavailable"
 
@@ -35,6 +38,18 @@ _OUTCOME = {
     Written.STORED: Outcome.STORED,
     Written.UNCHANGED: Outcome.UNCHANGED,
     Written.KEPT_FIRST: Outcome.KEPT_FIRST,
+    Written.REPLACED: Outcome.REPLACED,
+    Written.REFUSED: Outcome.REFUSED,
+}
+
+
+_SAID = {
+    Written.KEPT_FIRST: (
+        COERCED,
+        "kept-first",
+        "Another object with this SOP Instance UID is stored and stays.",
+    ),
+    Written.REFUSED: (DUPLICATE, "duplicate", "Another object with this SOP Instance UID is stored already."),
 }
 
 
@@ -69,17 +84,17 @@ class Verdict:
     @property
     def kept(self) -> bool:
         """Whether an instance of this UID is served now."""
-        return self.outcome in (Outcome.STORED, Outcome.UNCHANGED, Outcome.KEPT_FIRST)
+        return self.outcome not in (Outcome.REFUSED, Outcome.UNAVAILABLE)
 
     @classmethod
     def written(cls, written: Written, entry: Entry) -> Self:
         """The verdict on an instance that the index took."""
-        conflict = written is Written.KEPT_FIRST
+        status, code, reason = _SAID.get(written, (0, "", ""))
         return cls(
             outcome=_OUTCOME[written],
-            status=COERCED if conflict else 0,
-            code="kept-first" if conflict else "",
-            reason="Another object with this SOP Instance UID is stored already and stays." if conflict else "",
+            status=status,
+            code=code,
+            reason=reason,
             study_instance_uid=entry.study_instance_uid,
             series_instance_uid=entry.series_instance_uid,
             sop_instance_uid=entry.sop_instance_uid,
@@ -143,6 +158,8 @@ _TOLD = {
     Written.STORED: (AuditOutcome.SUCCESS, "", "instance"),
     Written.UNCHANGED: (AuditOutcome.SUCCESS, "", "unchanged"),
     Written.KEPT_FIRST: (AuditOutcome.REFUSED, "kept-first", "conflict"),
+    Written.REPLACED: (AuditOutcome.SUCCESS, "replaced", "conflict"),
+    Written.REFUSED: (AuditOutcome.REFUSED, "duplicate", "conflict"),
 }
 
 
@@ -161,29 +178,77 @@ def told(written: Sequence[tuple[Offer, Written]]) -> list[tuple[str, Event]]:
         key = (entry.study_instance_uid, entry.series_instance_uid, offer.trace_id, offer.principal, outcome)
         together.setdefault(key, []).append(entry)
     facts: list[tuple[str, Event]] = []
-    for (study, series, trace_id, principal, outcome), entries in together.items():
-        if outcome is Written.STORED:
-            stored = InstancesStored(
-                study_instance_uid=study,
-                series_instance_uid=series,
-                sop_instance_uids=tuple(entry.sop_instance_uid for entry in entries),
-                sop_class_uids=tuple(entry.sop_class_uid for entry in entries),
-                digests=tuple(entry.digest for entry in entries),
+    for (_, _, trace_id, principal, outcome), entries in together.items():
+        facts += [(trace_id, fact) for fact in _told_together(entries, outcome, principal, trace_id)]
+    return facts
+
+
+def replaced(entry: Entry, principal: Principal, *, trace_id: str) -> list[Event]:
+    """What to say where evidence takes the place of what was served."""
+    return _told_together([entry], Written.REPLACED, principal, trace_id)
+
+
+def _told_together(entries: Sequence[Entry], outcome: Written, principal: Principal, trace_id: str) -> list[Event]:
+    """What to say of instances of one series that one request brought, with one outcome."""
+    study, series = entries[0].study_instance_uid, entries[0].series_instance_uid
+    audited, code, detail = _TOLD[outcome]
+    record = store_record(
+        principal,
+        audited,
+        study_instance_uid=study,
+        series_instance_uid=series,
+        sop_instance_uid=entries[0].sop_instance_uid if len(entries) == 1 else "",
+        instances=len(entries),
+        reason_code=code,
+        trace_id=trace_id,
+        detail=detail,
+    )
+    if outcome not in (Written.STORED, Written.REPLACED):
+        return [record]
+    stored = InstancesStored(
+        study_instance_uid=study,
+        series_instance_uid=series,
+        sop_instance_uids=tuple(entry.sop_instance_uid for entry in entries),
+        sop_class_uids=tuple(entry.sop_class_uid for entry in entries),
+        digests=tuple(entry.digest for entry in entries),
+    )
+    return [stored, record]
+
+
+def changed(written: Sequence[tuple[Offer, Written]]) -> list[Change]:
+    """What the change feed tells of instances that were written."""
+    together: dict[tuple[ChangeKind, str, str], list[tuple[str, str]]] = {}
+    for offer, outcome in written:
+        kind = _FEED.get(outcome)
+        if kind is not None:
+            entry = offer.entry
+            key = (kind, entry.study_instance_uid, entry.series_instance_uid)
+            together.setdefault(key, []).append((entry.sop_instance_uid, entry.digest))
+    return [Change(*key, tuple(instances)) for key, instances in together.items()]
+
+
+_FEED = {Written.STORED: ChangeKind.CREATE, Written.REPLACED: ChangeKind.UPDATE}
+
+
+def told_erased(erased: Sequence[ErasedSeries], principal: Principal, *, trace_id: str, detail: str) -> list[Event]:
+    """What to say of instances in the transaction that erases them. `detail` is a fixed word."""
+    facts: list[Event] = []
+    for each in erased:
+        sop_instance_uids = tuple(uid for uid, _ in each.instances)
+        facts.append(InstancesDeleted(each.study_instance_uid, each.series_instance_uid, sop_instance_uids, each.whole))
+        facts.append(
+            store_record(
+                principal,
+                AuditOutcome.SUCCESS,
+                action=Action.DELETE,
+                trace_id=trace_id,
+                detail=detail,
+                study_instance_uid=each.study_instance_uid,
+                series_instance_uid=each.series_instance_uid,
+                sop_instance_uid=sop_instance_uids[0] if len(sop_instance_uids) == 1 else "",
+                instances=len(sop_instance_uids),
             )
-            facts.append((trace_id, stored))
-        audited, code, detail = _TOLD[outcome]
-        record = store_record(
-            principal,
-            audited,
-            study_instance_uid=study,
-            series_instance_uid=series,
-            sop_instance_uid=entries[0].sop_instance_uid if len(entries) == 1 else "",
-            instances=len(entries),
-            reason_code=code,
-            trace_id=trace_id,
-            detail=detail,
         )
-        facts.append((trace_id, record))
     return facts
 
 
@@ -193,18 +258,19 @@ def store_record(
     *,
     trace_id: str,
     detail: str,
+    action: Action = Action.STORE,
     instances: int = 1,
     reason_code: str = "",
     study_instance_uid: str = "",
     series_instance_uid: str = "",
     sop_instance_uid: str = "",
 ) -> AuditRecorded:
-    """The audit record of instances that were brought. `detail` is a fixed word."""
+    """The audit record of instances that were brought, or taken away. `detail` is a fixed word."""
     return AuditRecorded(
         record_id=uuid4().hex,
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         service="ingest",
-        action=Action.STORE,
+        action=action,
         outcome=outcome,
         reason_code=reason_code,
         caller=principal.subject,
@@ -218,6 +284,20 @@ def store_record(
         trace_id=trace_id,
         detail=detail,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is to be deleted: a study, one of its series, or one of its instances."""
+
+    study_instance_uid: str
+    series_instance_uid: str = ""
+    sop_instance_uid: str = ""
+
+    @property
+    def level(self) -> str:
+        """Which of them."""
+        return "instance" if self.sop_instance_uid else "series" if self.series_instance_uid else "study"
 
 
 @dataclass(frozen=True, slots=True)

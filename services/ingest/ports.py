@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 from uuid import UUID
 
+from services.chassis.principal import Principal
 from services.contracts.events import Event, SeriesSettled
-from services.ingest.model import Offer, Outcome, Quiet
+from services.ingest.model import Offer, Outcome, Quiet, Target
 from services.store.drafts import Draft
-from services.store.model import Written
+from services.store.history import ErasedSeries, Evidence
+from services.store.model import Entry, Written
 
 
 class Objects(Protocol):
@@ -20,6 +23,14 @@ class Objects(Protocol):
 
     async def keep(self, draft: Draft) -> str:
         """Make a sealed draft durable; gives its digest. Raises `ObjectsUnavailable`."""
+
+    async def read(self, digest: str, offset: int = 0, length: int | None = None) -> bytes:
+        """Bytes of an object. Raises `ObjectMissing`, `ObjectsUnavailable`."""
+
+    def stream(
+        self, digest: str, offset: int = 0, length: int | None = None, chunk: int = 256 * 1024
+    ) -> AsyncIterator[bytes]:
+        """The same in chunks."""
 
 
 class Ledger(Protocol):
@@ -59,6 +70,32 @@ class Book(Protocol):
 
     def claim(self) -> AbstractAsyncContextManager[Claim | None]:
         """The next quiet series, or None. Raises `IndexUnavailable`."""
+
+
+class Custody(Protocol):
+    """What is done to things that are stored. All raise `IndexUnavailable`; then nothing has happened."""
+
+    async def erase(self, target: Target, principal: Principal, trace_id: str) -> Sequence[ErasedSeries]:
+        """Take instances out of the index with all evidence, and say so, in one transaction; what it was."""
+
+    async def evidence(self, limit: int, offset: int) -> Sequence[Evidence]:
+        """Objects that are kept beside what is served, newest first."""
+
+    async def one(self, sop_instance_uid: str, digest: str) -> Evidence | None:
+        """One of them, or None."""
+
+    async def exchange(self, entry: Entry, principal: Principal, trace_id: str) -> bool:
+        """Serve evidence; what was served becomes evidence. False: it is none any more."""
+
+    async def dismiss(self, sop_instance_uid: str, digest: str, principal: Principal, trace_id: str) -> bool:
+        """Let go of evidence. False: it is none any more."""
+
+
+class Discards(Protocol):
+    """Objects that nothing names any more; `services.store.discards.Discards` satisfies it."""
+
+    async def remove_next(self) -> bool:
+        """Remove one; whether there was one to look at. Raises `IndexUnavailable`, `ObjectsUnavailable`."""
 
 
 class Tally(Protocol):

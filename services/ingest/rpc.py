@@ -16,6 +16,7 @@ _OUTCOME = {
     Outcome.STORED: calls.StoreReply.OUTCOME_STORED,
     Outcome.UNCHANGED: calls.StoreReply.OUTCOME_UNCHANGED,
     Outcome.KEPT_FIRST: calls.StoreReply.OUTCOME_KEPT_FIRST,
+    Outcome.REPLACED: calls.StoreReply.OUTCOME_STORED,
     Outcome.REFUSED: calls.StoreReply.OUTCOME_REFUSED,
     Outcome.UNAVAILABLE: calls.StoreReply.OUTCOME_UNAVAILABLE,
 }

@@ -262,6 +262,53 @@ def trace(
 
 @app.command()
 @_command
+def certificates(
+    folder: Annotated[Path, typer.Argument(help="Where they go: a folder a service.")],
+    days: Annotated[int, typer.Option(help="How long they are valid.", min=1)] = 365,
+    host: Annotated[list[str] | None, typer.Option(help="Another name under which services are reached.")] = None,
+) -> None:
+    """Make certificates for mutual TLS between the services (PLEXUS_<SERVICE>_TLS_FOLDER)."""
+    from services.launcher import certificates as making
+    from services.launcher import registry
+
+    making.make(folder, [part.name for part in registry.services()], days=days, hosts=host or ())
+    console.print(f"{len(registry.services())} certificates in {folder}, valid for {days} days", highlight=False)
+
+
+@app.command()
+@_command
+def export(
+    studies: Annotated[list[str], typer.Argument(metavar="STUDY…", help="Study Instance UIDs.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The folder for the files.")],
+    deidentified: Annotated[
+        bool, typer.Option("--deidentified", help="Through the airlock, by the profile of `anonymise`.")
+    ] = False,
+    data: Data = None,
+    port_offset: Offset = None,
+) -> int:
+    """Write studies of the archive into a folder, as they are stored or de-identified."""
+    from services.launcher import export as exporting
+
+    edge = _running(data, port_offset).url("edge")
+    return exporting.run(console, edge, studies, output, deidentified=deidentified)
+
+
+@app.command()
+@_command
+def canary(data: Data = None, port_offset: Offset = None) -> int:
+    """Plant a canary in every corner of a study, send it through the models, and look whether one got out.
+
+    Looks into the work store, the streams of the compute zone, Triton's inputs, logs, spans, metrics, crash dumps and
+    temporary files. Ends with 1 if a canary is found, or if there was nothing to look at.
+    """
+    from services.launcher.canary import run
+    from services.launcher.settings import REPOSITORY
+
+    return run.run(console, _running(data, port_offset), REPOSITORY / "tests" / "data" / "ct-chest-cmb")
+
+
+@app.command()
+@_command
 def logs(
     service: Annotated[str, typer.Argument(help="A part, such as ingest or triton; `launcher` is the supervisor.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as the log grows.")] = False,

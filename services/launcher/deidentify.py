@@ -20,7 +20,7 @@ from services.anonymise.engine import Policy, deidentify
 from services.anonymise.errors import Reason, RefusedError
 from services.anonymise.model import Action, Because, DeidentifiedInstance
 from services.anonymise.options import Option
-from services.anonymise.profile import Profile, basic_profile
+from services.anonymise.profile import Profile, default_profile
 from services.anonymise.profile_file import read_profile
 from services.anonymise.pseudonyms import KEY_BYTES, Pseudonyms
 from services.anonymise.report import name_of, summed
@@ -94,7 +94,7 @@ def _policy(name: str, key_file: Path | None, *, writes: bool) -> Policy:
     path = Path(name)
     if not path.suffix and not path.exists():
         path = _PROFILES / f"{name}.yaml"
-    profile = basic_profile() if name == "default" and not path.exists() else read_profile(path)
+    profile = default_profile() if name == "default" and not path.exists() else read_profile(path)
     if key_file is None and writes:
         raise LauncherError("to write, the site's key is needed (--key-file): pseudonyms of no key lead nowhere")
     return Policy(read_keys(key_file).current if key_file else Pseudonyms(_DRY_RUN_KEY), profile)

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from services.contracts.voices import VOICES
+
 
 class Kind(StrEnum):
     """What a part is."""
@@ -89,8 +91,10 @@ def _database(role: str) -> str:
     return f"postgresql://{role}:{{secret[postgres_{role}]}}@{{address[postgres]}}/plexus"
 
 
-_HOSPITAL_BUS = "nats://hospital:{secret[nats_hospital]}@{address[nats]}"
-_COMPUTE_BUS = "nats://compute:{secret[nats_compute]}@{address[nats]}"
+def _bus(user: str) -> str:
+    return f"nats://{user}:{{secret[nats_{user}]}}@{{address[nats]}}"
+
+
 _OBJECTS = "file://{data}/objects"
 _WORK = "file://{data}/work"
 
@@ -117,8 +121,9 @@ PARTS: tuple[Part, ...] = (
         DIMSE_PORT="{port[dimse]}",
         INGEST_ADDRESS="{address[ingest_grpc]}",
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
-        NATS_URL=_HOSPITAL_BUS,
+        NATS_URL=_bus("bridge"),
         PEERS_FILE="{data}/peers",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "ingest",
@@ -126,9 +131,10 @@ PARTS: tuple[Part, ...] = (
         grpc=9102,
         needs=("postgres", "nats"),
         DATABASE_URL=_database("ingest"),
-        NATS_URL=_HOSPITAL_BUS,
+        NATS_URL=_bus("ingest"),
         OBJECTS_URL=_OBJECTS,
         PUBLIC_URL="{public}",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "archive",
@@ -136,18 +142,20 @@ PARTS: tuple[Part, ...] = (
         grpc=9103,
         needs=("postgres", "nats", "ingest"),
         DATABASE_URL=_database("archive"),
-        NATS_URL=_HOSPITAL_BUS,
+        NATS_URL=_bus("archive"),
         OBJECTS_URL=_OBJECTS,
         PUBLIC_URL="{public}",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "worklist",
         8104,
         needs=("postgres", "nats"),
         DATABASE_URL=_database("worklist"),
-        NATS_URL=_HOSPITAL_BUS,
+        NATS_URL=_bus("worklist"),
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
         MODELS_FOLDER="{models}",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "anonymise",
@@ -155,17 +163,18 @@ PARTS: tuple[Part, ...] = (
         grpc=9105,
         needs=("postgres", "nats"),
         DATABASE_URL=_database("anonymise"),
-        NATS_URL=_HOSPITAL_BUS,
+        NATS_URL=_bus("anonymise"),
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
         WORK_URL=_WORK,
         KEY_FILE="{secrets}/anonymise.key",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "inference",
         8106,
         zone=Zone.COMPUTE,
         needs=("nats", "triton"),
-        NATS_URL=_COMPUTE_BUS,
+        NATS_URL=_bus("inference"),
         WORK_URL=_WORK,
         TRITON_ADDRESS="{address[triton_grpc]}",
         MODELS_FOLDER="{models}",
@@ -174,19 +183,20 @@ PARTS: tuple[Part, ...] = (
         "encode",
         8107,
         needs=("nats",),
-        NATS_URL=_HOSPITAL_BUS,
+        NATS_URL=_bus("encode"),
         WORK_URL=_WORK,
         INGEST_ADDRESS="{address[ingest_grpc]}",
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
         ANONYMISE_ADDRESS="{address[anonymise_grpc]}",
         KEY_FILE="{secrets}/encode.key",
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "audit",
         8108,
         needs=("postgres", "nats"),
         DATABASE_URL=_database("audit"),
-        NATS_URL=_HOSPITAL_BUS,
+        NATS_URL=_bus("audit"),
     ),
 )
 
@@ -197,7 +207,15 @@ OWNERS: Mapping[str, Part] = {port.name: part for part in PARTS for port in part
 DATABASE_ROLES = ("ingest", "archive", "worklist", "anonymise", "audit")
 """Roles of PostgreSQL: one a service that needs a database (deploy/postgres/provision.sql)."""
 
-PASSWORDS = ("postgres", *(f"postgres_{role}" for role in DATABASE_ROLES), "nats_hospital", "nats_compute", "redis")
+BUS_USERS = ("operator", *(voice.service for voice in VOICES))
+"""Users of NATS: a person by way of the command line, and each service (deploy/nats/permissions.conf)."""
+
+PASSWORDS = (
+    "postgres",
+    *(f"postgres_{role}" for role in DATABASE_ROLES),
+    *(f"nats_{user}" for user in BUS_USERS),
+    "redis",
+)
 """Random, made once for each mesh."""
 
 KEYS = ("anonymise.key", "encode.key")
@@ -205,9 +223,10 @@ KEYS = ("anonymise.key", "encode.key")
 
 
 def environment(part: Part, site: Site) -> dict[str, str]:
-    """The environment of a service at a site: its templates, filled."""
+    """The environment of a service at a site: its templates, filled; what is empty there is left out."""
     values = site.values()
-    return {name: template.format_map(values) for name, template in part.environment.items()}
+    filled = {name: template.format_map(values) for name, template in part.environment.items()}
+    return {name: value for name, value in filled.items() if value}
 
 
 def services() -> tuple[Part, ...]:

@@ -129,6 +129,11 @@ def _associate(batch: list[File], host: str, port: int, called: str, gone: threa
     handlers: list[evt.EventHandlerType] = [(evt.EVT_CONN_CLOSE, _wake, [gone])]
     association = ae.associate(host, port, ae_title=called, evt_handlers=handlers)
     if association.is_established:
+        # Its own loop must not take the answers: only who waits for one asks with `block`.
+        take = association.dimse.get_msg
+        association.dimse.get_msg = (  # type: ignore[method-assign]
+            lambda block=False: take(block) if block else (None, None)
+        )
         return association
     if association.is_rejected:
         raise LauncherError(f"{called} at {host}:{port} rejected the association")

@@ -26,6 +26,7 @@ class Local:
             "data": settings.data,
             "models": REPOSITORY / "models",
             "secrets": settings.secrets,
+            "tls": "",  # loopback
             "secret": secrets.passwords(settings.secrets),
         }
 
@@ -46,5 +47,6 @@ class Compose:
             "data": "/var/lib/plexus",
             "models": "/plexus/models",
             "secrets": "/run/secrets",
+            "tls": "/run/tls",
             "secret": references,
         }

@@ -28,6 +28,7 @@ from services.store.errors import ObjectMissing, ObjectsAddress, ObjectsUnavaila
 from services.store.objects import CHUNK_BYTES, ObjectStore
 
 _INCOMING = "incoming"
+_REMOVED = "removed"
 _LEFT_SECONDS = 24 * 3600
 _LOT = 64
 _LOTS_AT_ONCE = 2  # one is written while another is forced to the disk
@@ -99,6 +100,10 @@ class FileObjects:
         finally:
             os.close(opened)
 
+    async def remove(self, digest: str, *, untouched_seconds: float) -> bool:
+        """Remove an object: see `ObjectStore.remove`."""
+        return await asyncio.to_thread(self._remove, digest, untouched_seconds)
+
     async def sweep(self) -> None:
         """Remove old drafts: see `ObjectStore.sweep`."""
         await asyncio.to_thread(self._sweep)
@@ -158,7 +163,7 @@ class FileObjects:
         """Bring the bytes of a draft to the disk, unless they are there."""
         draft = placing.draft
         with placing:
-            if self.path(draft.digest).exists():
+            if _touched(self.path(draft.digest)):
                 return
             if draft.file is not None:
                 disk.force_file(draft.file)
@@ -189,8 +194,30 @@ class FileObjects:
             for placing in homeless:
                 placing.fail(error)
 
+    def _remove(self, digest: str, untouched_seconds: float) -> bool:
+        """Take it out of its place first: who keeps it from then on writes it anew, who did before has touched it."""
+        place, aside = self.path(digest), self._root / _REMOVED / digest
+        try:
+            if place.stat().st_mtime > time.time() - untouched_seconds:
+                return False
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            place.rename(aside)
+            if aside.stat().st_mtime > time.time() - untouched_seconds:
+                aside.rename(place)
+                return False
+            aside.unlink()
+            disk.force_folder(place.parent)
+        except FileNotFoundError:
+            return True
+        except OSError as error:
+            raise ObjectsUnavailable(type(error).__name__) from error
+        return True
+
     def _sweep(self) -> None:
         try:
+            # Who was killed while he removed one: it goes back, and is looked at again.
+            for aside in (self._root / _REMOVED).glob("*"):
+                aside.rename(self.path(aside.name))
             for left in (self._root / _INCOMING).glob("*"):
                 if left.stat().st_mtime < time.time() - _LEFT_SECONDS:
                     left.unlink(missing_ok=True)
@@ -259,6 +286,15 @@ class _Placing:
         if self.source is not None and self.draft.file is None:
             self.source.unlink(missing_ok=True)
         self.source = None
+
+
+def _touched(path: Path) -> bool:
+    """Whether it is there; if so, it is not removed within the time that it takes to name it (`_remove`)."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _force_folder(held: tuple[Path, list[_Placing]]) -> None:

@@ -1,4 +1,4 @@
-"""Writing the index: some instances at a time, each either stored, unchanged or noted as a conflict.
+"""Writing the index: some instances at a time, each either stored, unchanged, or other than what is there.
 
 The caller opens the transaction, so that its own rows and outgoing facts commit with these. Locks are taken in the
 order of UIDs, studies first: any number of processes may write at once.
@@ -13,8 +13,8 @@ from typing import TypeVar
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from services.store import columns
-from services.store.model import Entry, Recorded, Written
+from services.store import columns, conflicts, erasing
+from services.store.model import Entry, Policy, Recorded, Written
 
 Connection = asyncpg.Connection | PoolConnectionProxy
 KeyT = TypeVar("KeyT", bound=Hashable)
@@ -41,10 +41,10 @@ WITH stored AS (
     SELECT se.study AS id, count(*) AS n, array_agg(DISTINCT stored.sop_class_uid) AS classes
     FROM stored JOIN index.series se ON se.id = stored.series GROUP BY se.study
 ), counted_series AS (
-    UPDATE index.series se SET instance_count = se.instance_count + a.n, change = se.change + a.n
+    UPDATE index.series se SET instance_count = se.instance_count + a.n, change = nextval('index.change_number')
     FROM in_series a WHERE se.id = a.id
 ), counted_study AS (
-    UPDATE index.study st SET instance_count = st.instance_count + a.n, change = st.change + a.n,
+    UPDATE index.study st SET instance_count = st.instance_count + a.n, change = nextval('index.change_number'),
         sop_classes = CASE WHEN st.sop_classes @> a.classes THEN st.sop_classes
             ELSE ARRAY(SELECT DISTINCT c FROM unnest(st.sop_classes || a.classes) AS c ORDER BY c) END
     FROM in_study a WHERE st.id = a.id
@@ -75,12 +75,18 @@ async def bytes_alone(_: str, __: str) -> bool:
     return False
 
 
-async def record(connection: Connection, entries: Sequence[Entry], same: Same = bytes_alone) -> list[Recorded]:
+async def record(
+    connection: Connection,
+    entries: Sequence[Entry],
+    same: Same = bytes_alone,
+    policy: Policy = Policy.KEEP_FIRST,
+) -> list[Recorded]:
     """Write instances into the index, in the transaction that is open on `connection`.
 
     Args:
         entries: their objects are durable. Several may have the same SOP Instance UID: the first of them counts.
         same: is asked where other bytes are there under the same UIDs and in the same transfer syntax.
+        policy: for other bytes that are another instance.
 
     Returns:
         What became of each, in the same order.
@@ -101,18 +107,67 @@ async def record(connection: Connection, entries: Sequence[Entry], same: Same = 
             kept.setdefault(entry.sop_instance_uid, (entry.digest, entry.transfer_syntax_uid))
     series_of = await _store(connection, [(entries[at], places[at]) for at in fresh.values()]) if fresh else {}
     results: list[Recorded] = []
+    discarded: list[tuple[str, str]] = []
     for position, entry in enumerate(entries):
         uid = entry.sop_instance_uid
         if fresh.get(uid) == position:
             results.append(Recorded(Written.STORED, series_of[uid]))
-        elif entry.digest == kept[uid][0] or (
-            entry.transfer_syntax_uid == kept[uid][1] and await same(kept[uid][0], entry.digest)
-        ):
+        elif await _is_kept(entry, *kept[uid], same):
             results.append(Recorded(Written.UNCHANGED))
+            if entry.digest != kept[uid][0]:
+                discarded.append((uid, entry.digest))
         else:
-            results.append(Recorded(Written.KEPT_FIRST))
-            await _note_conflict(connection, entry)
+            match policy:
+                case Policy.KEEP_FIRST:
+                    await conflicts.note(connection, entry)
+                    results.append(Recorded(Written.KEPT_FIRST))
+                case Policy.KEEP_LAST:
+                    series = await replace(connection, entry, kept[uid][0])
+                    results.append(Recorded(Written.REPLACED, series))
+                    kept[uid] = (entry.digest, entry.transfer_syntax_uid)
+                case Policy.REFUSE:
+                    results.append(Recorded(Written.REFUSED))
+                    discarded.append((uid, entry.digest))
+    await erasing.discard(connection, discarded)
     return results
+
+
+async def replace(connection: Connection, entry: Entry, digest: str) -> int:
+    """Serve an instance in the place of what is served under its SOP Instance UID, which becomes evidence.
+
+    Args:
+        entry: it may be of another series, also of another study: then it goes there.
+        digest: sha256 of what is served now, hex.
+
+    Returns:
+        The key of the series that has it now.
+
+    Raises:
+        RacedError: something else is served by now.
+    """
+    uid = entry.sop_instance_uid
+    await connection.execute(
+        "SELECT FROM index.study WHERE study_instance_uid = $1 OR id = (SELECT se.study FROM index.series se"
+        " JOIN index.instance i ON i.series = se.id WHERE i.sop_instance_uid = $2)"
+        " ORDER BY study_instance_uid FOR NO KEY UPDATE",
+        entry.study_instance_uid,
+        uid,
+    )
+    if not await conflicts.note_served(connection, uid, digest):
+        raise RacedError
+    await conflicts.forget(connection, uid, entry.digest)
+    left = await connection.fetchval(
+        "DELETE FROM index.instance WHERE sop_instance_uid = $1 AND digest = $2 RETURNING series",
+        uid,
+        bytes.fromhex(digest),
+    )
+    if left is None:
+        raise RacedError
+    (place,) = await _look_up(connection, [entry])
+    series_of = await _store(connection, [(entry, place)])
+    # Last, so that a series of one instance keeps its row, and its revisions.
+    await erasing.let_go(connection, {left: 1})
+    return series_of[uid]
 
 
 async def _is_kept(entry: Entry, digest: str, transfer_syntax_uid: str, same: Same) -> bool:
@@ -217,19 +272,6 @@ async def _series(
             row[columns.SERIES_COLUMNS.index("modality")],
         )
     return found
-
-
-async def _note_conflict(connection: Connection, entry: Entry) -> None:
-    await connection.execute(
-        "INSERT INTO index.conflict AS c (instance, digest, bytes, study_instance_uid, series_instance_uid)"
-        " SELECT id, $2, $3, $4, $5 FROM index.instance WHERE sop_instance_uid = $1"
-        " ON CONFLICT (instance, digest) DO UPDATE SET times = c.times + 1",
-        entry.sop_instance_uid,
-        bytes.fromhex(entry.digest),
-        entry.size,
-        entry.study_instance_uid,
-        entry.series_instance_uid,
-    )
 
 
 def _first_of(entries: Iterable[Entry], key: Callable[[Entry], KeyT]) -> dict[KeyT, Entry]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import AsyncIterator
 
 from services.store.drafts import Draft
@@ -20,6 +22,7 @@ class MemoryObjects:
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
         self.full = False
+        self._kept_at: dict[str, float] = {}
 
     def draft(self, *, hashed: bool = True) -> Draft:
         """A draft that stays in memory."""
@@ -30,6 +33,7 @@ class MemoryObjects:
         if self.full:
             raise ObjectsUnavailable("OSError")
         self.objects.setdefault(draft.digest, bytes(draft.content))
+        self._kept_at[draft.digest] = time.monotonic()
         return draft.digest
 
     async def read(self, digest: str, offset: int = 0, length: int | None = None) -> bytes:
@@ -47,6 +51,13 @@ class MemoryObjects:
         data = await self.read(digest, offset, length)
         for start in range(0, len(data), chunk):
             yield data[start : start + chunk]
+
+    async def remove(self, digest: str, *, untouched_seconds: float) -> bool:
+        """See `ObjectStore.remove`."""
+        if time.monotonic() - self._kept_at.get(digest, -math.inf) < untouched_seconds:
+            return False
+        self.objects.pop(digest, None)
+        return True
 
     async def sweep(self) -> None:
         """Nothing is left of a draft."""

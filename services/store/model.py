@@ -29,6 +29,18 @@ class Written(StrEnum):
     """The same bytes are there already."""
     KEPT_FIRST = "kept-first"
     """Other bytes are there under this SOP Instance UID: they stay, and these are noted as evidence."""
+    REPLACED = "replaced"
+    """Other bytes were there: these are served from now on, and those are noted as evidence."""
+    REFUSED = "refused"
+    """Other bytes are there: they stay, and these are not kept."""
+
+
+class Policy(StrEnum):
+    """What to do with other bytes under a SOP Instance UID that is taken. None of them loses what is stored."""
+
+    KEEP_FIRST = "keep-first"
+    KEEP_LAST = "keep-last"
+    REFUSE = "refuse"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +129,7 @@ class StudyRow:
         sop_classes: SOP Classes in Study (0008,0062).
         series: how many.
         instances: how many.
-        change: grows with every instance that is stored into it.
+        change: differs after everything that was stored into it, replaced or deleted.
         attributes: a DICOM JSON object of patient and study, without what the fields above tell.
     """
 

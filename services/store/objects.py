@@ -37,6 +37,16 @@ class ObjectStore(Protocol):
     ) -> AsyncIterator[bytes]:
         """As `read`, in chunks. Raises the same, at the first chunk."""
 
+    async def remove(self, digest: str, *, untouched_seconds: float) -> bool:
+        """Remove an object that nothing names, unless it was kept (again) within the last `untouched_seconds`.
+
+        Returns:
+            Whether it is gone; it need not have been there.
+
+        Raises:
+            ObjectsUnavailable: it could not be removed.
+        """
+
     async def sweep(self) -> None:
         """Remove drafts that a killed process left, a day ago or earlier. Never touches an object."""
 

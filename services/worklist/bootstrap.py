@@ -39,8 +39,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             dead_subject=subjects.DEAD,
         )
     )
-    await bus.ensure(subjects.STREAMS)
-    archive = GrpcArchive(await enter(rpc.channel(settings.archive_address)))
+    await bus.wait_for(subjects.STREAMS)
+    archive = GrpcArchive(await enter(rpc.channel(settings.archive_address, frame.identity)))
 
     outbox = Outbox(pool, bus, frame.log)
     jobs = PostgresJobs(pool, outbox)

@@ -106,3 +106,22 @@ async def test_a_path_is_a_file_with_the_bytes_where_there_is_one(objects: Objec
     path = objects.path(await kept(objects, b"bytes"))
 
     assert path is None or path.read_bytes() == b"bytes"
+
+
+async def test_an_object_is_removed_once_nobody_has_touched_it_for_a_while(objects: ObjectStore) -> None:
+    digest = await kept(objects, b"discarded")
+
+    assert not await objects.remove(digest, untouched_seconds=60)
+    assert await objects.read(digest) == b"discarded"
+    assert await objects.remove(digest, untouched_seconds=0)
+    with pytest.raises(ObjectMissing):
+        await objects.read(digest)
+    assert await objects.remove(digest, untouched_seconds=0)  # it need not be there
+
+
+async def test_what_comes_back_while_it_is_removed_is_there_in_the_end(objects: ObjectStore) -> None:
+    data = b"back again"
+    digest = await kept(objects, data)
+    for _ in range(20):
+        await asyncio.gather(objects.remove(digest, untouched_seconds=60), kept(objects, data))
+        assert await objects.read(digest) == data

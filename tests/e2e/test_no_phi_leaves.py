@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,7 @@ import pytest
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from services.contracts import subjects
+from services.contracts.voices import VOICES, Voice
 from services.launcher import registry
 from tests.mesh import Site
 from tests.studies import Study
@@ -42,9 +45,9 @@ def _files(folder: Path) -> Iterator[tuple[str, bytes]]:
 
 
 async def _messages(site: Site, stream: str) -> list[tuple[str, bytes]]:
-    password = (site.data / "secrets" / "nats_hospital").read_text().strip()
+    password = (site.data / "secrets" / "nats_operator").read_text().strip()
     client = await nats.connect(
-        f"nats://hospital:{password}@{site.mesh.settings.address('nats')}", inbox_prefix=b"_INBOX_hospital"
+        f"nats://operator:{password}@{site.mesh.settings.address('nats')}", inbox_prefix=b"_INBOX_operator"
     )
     try:
         pull = await client.jetstream().pull_subscribe(
@@ -126,16 +129,25 @@ def test_no_phi_is_in_a_metric(site: Site, done: Study) -> None:
     assert _found(_needles(done.phi), iter(pages)) == []
 
 
-async def test_the_compute_zone_may_not_read_the_hospital_stream(site: Site, done: Study) -> None:
-    password = (site.data / "secrets" / "nats_compute").read_text().strip()
+def test_no_service_wants_more_of_the_bus_than_it_may(site: Site, done: Study) -> None:
+    """A refusal in the log would mean that a service does not get what it needs."""
+    refused = [path.name for path in (site.data / "logs").glob("*.log") if '"event": "bus.error"' in path.read_text()]
+    assert refused == []
+
+
+@pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.service)
+async def test_a_service_may_say_and_hear_nothing_but_its_own(site: Site, voice: Voice) -> None:
+    """Every subject, consumer and stream that is not a service's own, tried with its credentials."""
+    name = voice.service
+    password = (site.data / "secrets" / f"nats_{name}").read_text().strip()
     refused: list[str] = []
 
     async def on_error(error: Exception) -> None:
         refused.append(str(error).lower())
 
     client = await nats.connect(
-        f"nats://compute:{password}@{site.mesh.settings.address('nats')}",
-        inbox_prefix=b"_INBOX_compute",
+        f"nats://{name}:{password}@{site.mesh.settings.address('nats')}",
+        inbox_prefix=f"_INBOX_{name}".encode(),
         error_cb=on_error,
     )
     heard: list[bytes] = []
@@ -143,11 +155,29 @@ async def test_the_compute_zone_may_not_read_the_hospital_stream(site: Site, don
     async def hear(message: nats.aio.msg.Msg) -> None:
         heard.append(message.data)
 
-    await client.subscribe(subjects.SERIES_SETTLED, cb=hear)
-    await client.subscribe("_INBOX_hospital.>", cb=hear)
-    with pytest.raises(Exception, match=r"(?i)timeout|permission|no responders"):
-        await client.jetstream(timeout=2).stream_info(subjects.HOSPITAL.name)
+    others = [each for each in VOICES if each is not voice]
+    spoken = {subject for each in VOICES for subject in each.says} - set(voice.says)
+    consumers = {each for other in others for each in other.hears}
+    tries = [
+        *spoken,
+        *(f"$JS.API.CONSUMER.MSG.NEXT.{each.stream}.{each.consumer}" for each in consumers),
+        *(f"$JS.API.CONSUMER.CREATE.{each.stream}.spy.{each.subject}" for each in consumers),
+        *(f"$JS.API.CONSUMER.CREATE.{stream.name}.spy" for stream in subjects.STREAMS),
+        *(f"$JS.API.STREAM.MSG.GET.{stream.name}" for stream in subjects.STREAMS),
+        *(f"$JS.API.DIRECT.GET.{stream.name}" for stream in subjects.STREAMS),
+        *(f"$JS.API.STREAM.DELETE.{stream.name}" for stream in subjects.STREAMS),
+        *(f"$JS.API.STREAM.PURGE.{stream.name}" for stream in subjects.STREAMS),
+    ]
+    listened = [">", "plexus.>", *(f"_INBOX_{each.service}.>" for each in others), "_INBOX_operator.>"]
+    for subject in tries:
+        await client.publish(subject, b"{}")
+    for subject in listened:
+        await client.subscribe(subject, cb=hear)
     await client.flush()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(10):  # the refusals are told one after another, by the way
+            while len(refused) < len(tries) + len(listened):
+                await asyncio.sleep(0.02)
     await client.close()
-    assert sum("permissions violation" in text for text in refused) >= 3
+    assert sum("permissions violation" in text for text in refused) == len(tries) + len(listened)
     assert heard == []

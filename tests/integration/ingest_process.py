@@ -22,7 +22,7 @@ def free_port() -> int:
 class Process:
     """Ingest as its own process; `start` again after `kill`."""
 
-    def __init__(self, database_url: str, nats_url: str, folder: Path) -> None:
+    def __init__(self, database_url: str, nats_url: str, folder: Path, **settings: str) -> None:
         self.address = f"127.0.0.1:{(port := free_port())}"
         self.http = f"127.0.0.1:{(http := free_port())}"
         self._log = folder / "log"
@@ -34,6 +34,7 @@ class Process:
             "PLEXUS_INGEST_GRPC_PORT": str(port),
             "PLEXUS_INGEST_SETTLE_SECONDS": "0.5",
             "PLEXUS_INGEST_DELIVERY_LOST_SECONDS": "2",
+            **settings,
         }
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -57,8 +58,9 @@ class Process:
 
 
 @pytest.fixture
-def process(database_url: str, nats_url: str, tmp_path: Path) -> Iterator[Process]:
-    started = Process(database_url, nats_url, tmp_path)
+def process(request: pytest.FixtureRequest, database_url: str, nats_url: str, tmp_path: Path) -> Iterator[Process]:
+    """A process that runs; a parameter holds more of its environment."""
+    started = Process(database_url, nats_url, tmp_path, **getattr(request, "param", {}))
     started.start()
     yield started
     started.kill(signal.SIGTERM)

@@ -42,13 +42,14 @@ from services.chassis.log import Log
 from services.chassis.principal import Principal
 from services.chassis.service import Frame
 from services.contracts import calls, subjects
-from services.contracts.events import AuditRecorded, SeriesSettled
+from services.contracts.events import AuditRecorded, InstancesDeleted, SeriesSettled
 from services.dicom import dicom_json
 from services.dicom.multipart import MultipartParser, PartBegin, PartData, multipart_boundary, parse_content_type
 from services.dicom.native_xml import parse_native
 from services.dicom.part10 import ParsedInstance, parse_instance
-from services.store import index
+from services.store import changes, index
 from services.store.file_objects import FileObjects, open_objects
+from services.store.history import Change, ChangeKind
 from services.store.model import Entry
 from tests.conftest import free_port
 from tests.unit.dicom.samples import file_of, minimal, shipped
@@ -80,6 +81,18 @@ class Archive:
             entries.append(Entry.of(instance, digest=await self.objects.keep(draft), size=len(data)))
         async with self.pool.acquire() as connection, connection.transaction():
             await index.record(connection, entries)
+            await changes.note(
+                connection,
+                [
+                    Change(
+                        ChangeKind.CREATE,
+                        each.study_instance_uid,
+                        each.series_instance_uid,
+                        ((each.sop_instance_uid, each.digest),),
+                    )
+                    for each in entries
+                ],
+            )
         return parsed
 
     async def get(self, path: str, accept: str = "*/*", **headers: str) -> httpx.Response:
@@ -759,6 +772,43 @@ async def test_a_frame_is_never_served_that_was_gone_before_it_was_asked_for(arc
         await connection.execute("DELETE FROM index.instance")
         await connection.execute("UPDATE index.series SET change = change + 1, instance_count = 0")
     assert (await archive.get(path)).status_code == 404
+
+
+async def test_the_change_feed_tells_what_came_since_and_waits_for_more(archive: Archive) -> None:
+    before = (await archive.get("/changefeed/latest")).json()["last"]
+    first, second = await archive.store(shipped("CT_small.dcm"), shipped("MR_small.dcm"))
+    page = (await archive.get(f"/changefeed?since={before}&limit=1&metadata=true")).json()
+    assert (page["last"], page["more"]) == (before + 1, True)
+    (entry,) = page["changes"]
+    assert (entry["sequence"], entry["action"], entry["state"]) == (before + 1, "create", "current")
+    assert entry["SOPInstanceUID"] == dicom_json.text(entry["metadata"], "SOPInstanceUID") == first.sop_instance_uid
+    rest = (await archive.get(f"/changefeed?since={before + 1}")).json()
+    assert [each["SOPInstanceUID"] for each in rest["changes"]] == [second.sop_instance_uid]
+    assert "metadata" not in rest["changes"][0]
+    end = before + 2
+    assert (await archive.get("/changefeed/latest")).json() == {"last": end}
+    assert (await archive.get(f"/changefeed?since={end}")).json() == {"changes": [], "last": end, "more": False}
+
+    waiting = asyncio.create_task(archive.get(f"/changefeed?since={end}&wait=20"))
+    (third,) = await archive.store(shipped("rtdose_rle.dcm"))
+    assert [each["SOPInstanceUID"] for each in (await waiting).json()["changes"]] == [third.sop_instance_uid]
+    refused = await archive.get("/changefeed?limit=0")
+    assert (refused.status_code, refused.json()["code"]) == (400, "invalid-parameter")
+
+
+async def test_prepared_metadata_of_what_is_deleted_goes_as_well(archive: Archive) -> None:
+    (parsed,) = await archive.store(shipped("CT_small.dcm"))
+    await archive.get(f"/studies/{parsed.study_instance_uid}/series/{parsed.series_instance_uid}/metadata")
+
+    async def documents() -> int:
+        return int(await archive.pool.fetchval("SELECT count(*) FROM archive.series_document"))
+
+    while await documents() == 0:
+        await asyncio.sleep(0.01)
+    deleted = InstancesDeleted(parsed.study_instance_uid, parsed.series_instance_uid, (parsed.sop_instance_uid,), True)
+    await archive.bus.publish(deleted.subject, deleted.to_bytes(), headers=headers_of(deleted.schema, "deleted"))
+    while await documents() > 0:
+        await asyncio.sleep(0.01)
 
 
 async def test_what_is_not_there_is_a_404_with_a_reason(archive: Archive) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import grpc.aio
 import nats
+import pytest
 from nats.js.api import ConsumerConfig, DeliverPolicy
 
 from services.contracts import calls, subjects
@@ -88,3 +89,34 @@ async def test_what_was_said_to_be_stored_survives_a_kill_and_the_series_settles
     assert await database.fetchval("SELECT count(*) FROM index.instance") == _COUNT
     await database.close()
     await client.close()
+
+
+@pytest.mark.parametrize("process", [{"PLEXUS_INGEST_CONFLICTS": "keep-last"}], indirect=True)
+async def test_a_kill_while_one_version_takes_the_place_of_another_loses_neither(
+    process: Process,  # noqa: F811
+    database_url: str,
+    tmp_path: Path,
+) -> None:
+    names = [{"StudyInstanceUID": uids.new_uid(), "SOPInstanceUID": uids.new_uid()} for _ in range(_COUNT)]
+    first, second = ([made(64, **each, InstanceNumber=number) for each in names] for number in (1, 2))
+    told: dict[int, int] = {}
+    await deliver(process.address, first, told)
+    assert set(told.values()) == {calls.StoreReply.OUTCOME_STORED}
+    replaced: dict[int, int] = {}
+    await deliver(process.address, second, replaced, until=_COUNT // 2)
+    process.kill()
+
+    database = await asyncpg.connect(database_url)
+    objects = FileObjects(tmp_path / "objects")
+    served = dict(await database.fetch("SELECT sop_instance_uid, encode(digest, 'hex') FROM index.instance"))
+    evidence = dict(await database.fetch("SELECT sop_instance_uid, encode(digest, 'hex') FROM index.conflict"))
+    for number, each in enumerate(names):
+        uid = each["SOPInstanceUID"]
+        now = await objects.read(served[uid])
+        assert now in (first[number], second[number])
+        if now == second[number]:
+            assert await objects.read(evidence[uid]) == first[number]
+        else:
+            assert number not in replaced and uid not in evidence
+    await database.close()
+    process.start()  # the fixture ends it

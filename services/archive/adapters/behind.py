@@ -27,6 +27,11 @@ class BehindDocuments:
         self._writing.add(writing)
         writing.add_done_callback(self._writing.discard)
 
+    async def forget(self, study_instance_uid: str, series_instance_uid: str) -> None:
+        """See `Documents.forget`; what is being written is let go of as well."""
+        await self.close()
+        await self._kept.forget(study_instance_uid, series_instance_uid)
+
     async def close(self) -> None:
         """Wait for what is being written."""
         await asyncio.gather(*self._writing)

@@ -53,6 +53,17 @@ class PostgresDocuments:
         except AWAY:
             raise DatabaseUnavailable from None
 
+    async def forget(self, study_instance_uid: str, series_instance_uid: str) -> None:
+        """See `Documents.forget`."""
+        try:
+            await self._pool.execute(
+                "DELETE FROM series_document WHERE study_instance_uid = $1 AND series_instance_uid = $2",
+                study_instance_uid,
+                series_instance_uid,
+            )
+        except AWAY:
+            raise DatabaseUnavailable from None
+
 
 def _packed(body: bytes) -> bytes:
     return zstandard.ZstdCompressor(_LEVEL).compress(body)

@@ -53,8 +53,10 @@ class PostgresBook:
 
     async def _claimed(self, connection: Connection, row: asyncpg.Record) -> PostgresClaim:
         names = await connection.fetchrow(
-            "SELECT st.study_instance_uid, se.series_instance_uid FROM index.series se"
-            " JOIN index.study st ON st.id = se.study WHERE se.id = $1",
+            "SELECT st.study_instance_uid, se.series_instance_uid, coalesce(e.revision, 0) AS before"
+            " FROM index.series se JOIN index.study st ON st.id = se.study LEFT JOIN index.erased_series e"
+            " ON (e.study_instance_uid, e.series_instance_uid) = (st.study_instance_uid, se.series_instance_uid)"
+            " WHERE se.id = $1",
             row["series"],
         )
         assert names is not None  # noqa: S101  # a foreign key
@@ -64,7 +66,7 @@ class PostgresBook:
         quiet = Quiet(
             study_instance_uid=names["study_instance_uid"],
             series_instance_uid=names["series_instance_uid"],
-            revision=row["revision"],
+            revision=row["revision"] or names["before"],
             digest=row["digest"],
             instances=tuple((uid, digest) for uid, digest in instances),
             trace={"traceparent": row["traceparent"]} if row["traceparent"] else {},

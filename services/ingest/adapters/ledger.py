@@ -21,11 +21,11 @@ from services.chassis.bus import headers_of
 from services.chassis.database import AWAY
 from services.chassis.outbox import Outbox
 from services.contracts.events import Event
-from services.ingest.model import Offer, told
-from services.store import index
+from services.ingest.model import Offer, changed, told
+from services.store import changes, index
 from services.store.errors import IndexUnavailable
 from services.store.index import Connection, RacedError
-from services.store.model import Written
+from services.store.model import Policy, Written
 
 _BATCH = 64
 _TRIES = 5
@@ -55,11 +55,19 @@ class _Waiting:
 class PostgresLedger:
     """`ports.Ledger` in the schema `index`."""
 
-    def __init__(self, pool: asyncpg.Pool, outbox: Outbox, same: index.Same) -> None:
-        """Write through `pool`, and let the relay of `outbox` know; `same` tells equal instances of other bytes."""
+    def __init__(
+        self, pool: asyncpg.Pool, outbox: Outbox, same: index.Same, policy: Policy = Policy.KEEP_FIRST
+    ) -> None:
+        """Write through `pool`, and let the relay of `outbox` know.
+
+        Args:
+            same: tells equal instances of other bytes.
+            policy: for other bytes that are another instance.
+        """
         self._pool = pool
         self._outbox = outbox
         self._same = same
+        self._policy = policy
         self._queue: deque[_Waiting] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._noted: set[tuple[int, UUID]] = set()  # spares a statement for every batch but the first of a delivery
@@ -109,9 +117,9 @@ class PostgresLedger:
         for _ in range(_TRIES):
             try:
                 async with self._pool.acquire() as connection, connection.transaction():
-                    written, touched = await _written(connection, batch, self._noted, self._same)
-            except (RacedError, asyncpg.DeadlockDetectedError):
-                continue  # another process was there first: what it wrote is visible now
+                    written, touched = await _written(connection, batch, self._noted, self._same, self._policy)
+            except (RacedError, asyncpg.DeadlockDetectedError, asyncpg.ForeignKeyViolationError):
+                continue  # another process was there first: what it wrote, or erased, is visible now
             if len(self._noted) > _NOTED:
                 self._noted.clear()
             self._noted |= touched
@@ -120,7 +128,11 @@ class PostgresLedger:
 
 
 async def _written(
-    connection: Connection, batch: Sequence[_Waiting], noted: Set[tuple[int, UUID]], same: index.Same
+    connection: Connection,
+    batch: Sequence[_Waiting],
+    noted: Set[tuple[int, UUID]],
+    same: index.Same,
+    policy: Policy,
 ) -> tuple[list[Written], set[tuple[int, UUID]]]:
     """Write a batch in the open transaction; gives what became of each, and which delivery has changed which series.
 
@@ -128,7 +140,7 @@ async def _written(
         noted: what is known already of deliveries and series.
     """
     offers = [(waiting, waiting.offer) for waiting in batch if waiting.offer is not None]
-    recorded = await index.record(connection, [offer.entry for _, offer in offers], same) if offers else []
+    recorded = await index.record(connection, [offer.entry for _, offer in offers], same, policy) if offers else []
     results = {id(waiting): result for (waiting, _), result in zip(offers, recorded, strict=True)}
     trace_of: dict[int, str] = {}
     touched: set[tuple[int, UUID]] = set()
@@ -153,6 +165,7 @@ async def _written(
         [series for series, _ in ordered],
         [trace for _, trace in ordered],
     )
+    await changes.note(connection, changed(outcomes))
     return [results[id(waiting)].written if waiting.offer else Written.UNCHANGED for waiting in batch], touched
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.launcher import secrets
+from services.launcher import registry, secrets
 from services.launcher.parts import probes
 from services.launcher.parts.program import BIN, Program, base_environment
 from services.launcher.settings import HOST, REPOSITORY, Settings
@@ -25,8 +25,7 @@ class Nats:
             "PLEXUS_NATS_MONITOR": self._settings.address("nats_monitor"),
             # quoted: the server reads the value as configuration, and a folder's name may hold anything
             "PLEXUS_NATS_STORE": f'"{store}"',
-            "PLEXUS_NATS_HOSPITAL_PASSWORD": passwords["nats_hospital"],
-            "PLEXUS_NATS_COMPUTE_PASSWORD": passwords["nats_compute"],
+            **{f"PLEXUS_NATS_{user.upper()}_PASSWORD": passwords[f"nats_{user}"] for user in registry.BUS_USERS},
         }
         return Program(
             (str(BIN / "nats-server"), "--config", str(REPOSITORY / "deploy" / "nats" / "nats.conf")), environment

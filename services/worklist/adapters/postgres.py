@@ -9,7 +9,7 @@ from dataclasses import asdict, fields, replace
 
 import asyncpg
 
-from services.chassis.database import conditions
+from services.chassis.database import AWAY, conditions
 from services.chassis.outbox import Outbox
 from services.contracts.events import Result
 from services.worklist.errors import DatabaseUnavailableError
@@ -29,18 +29,7 @@ _INSERT = f"INSERT INTO jobs ({_COLUMNS}, change) VALUES ({_VALUES}, nextval('jo
 _UPDATE = f"UPDATE jobs SET {_SET}, change = nextval('job_changes') WHERE id = $1 RETURNING *"  # noqa: S608
 # (both: the names are of our own fields)
 
-_PASSING = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-)
+_PASSING = (*AWAY, asyncpg.TransactionRollbackError)
 
 
 class PostgresJobs:

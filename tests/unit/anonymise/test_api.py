@@ -7,7 +7,7 @@ import httpx
 import pydicom
 import pytest_asyncio
 
-from services.anonymise import api
+from services.anonymise.api import deidentify as api
 from services.anonymise.engine import Policy
 from services.anonymise.pseudonyms import Pseudonyms
 from services.chassis import http

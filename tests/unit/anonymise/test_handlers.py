@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 import pydicom
 import pytest
 
-from services.anonymise import handlers
 from services.anonymise.engine import Policy
 from services.anonymise.errors import DamagedInstanceError, NotReleasedError, Reason, RefusedError, SeriesChangedError
-from services.anonymise.handlers import Limits
+from services.anonymise.handlers import releasing as handlers
+from services.anonymise.handlers.releasing import Limits
 from services.anonymise.pseudonyms import Pseudonyms
 from services.anonymise.report import Report
 from services.chassis.faults import PassingFault

@@ -8,7 +8,7 @@ from services.anonymise.errors import ProfileError
 from services.anonymise.kinds import Kind, kind_of
 from services.anonymise.options import Option
 from services.anonymise.private import PrivateKey
-from services.anonymise.profile import Treatment, basic_profile
+from services.anonymise.profile import Treatment, basic_profile, default_profile
 from services.anonymise.profile_file import read_profile
 
 FOLDER = Path("deploy/profiles")
@@ -22,7 +22,8 @@ def read(tmp_path: Path, more: str, head: str = HEAD) -> object:
 
 
 def test_the_default_profile_is_what_holds_without_one() -> None:
-    assert read_profile(FOLDER / "default.yaml") == basic_profile()
+    assert read_profile(FOLDER / "default.yaml") == default_profile()
+    assert read_profile(FOLDER / "basic.yaml") == basic_profile()
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)

@@ -14,8 +14,9 @@ from services.chassis.http import create_app
 from services.chassis.log import Log
 from services.dicom import multipart, uids
 from services.dicom.part10 import parse_instance
-from services.ingest import api, handlers
+from services.ingest.api import storing as api
 from services.ingest.errors import http_status
+from services.ingest.handlers import storing as handlers
 from services.ingest.intake import Front
 from services.store.errors import IndexUnavailable
 from services.store.memory import MemoryObjects
@@ -177,13 +178,3 @@ async def test_an_empty_body_is_told_so(app: FastAPI, content_type: str) -> None
     response = await post(app, b"", **{"Content-Type": content_type})
 
     assert (response.status_code, response.json()["code"]) == (400, "empty-request")
-
-
-@pytest.mark.parametrize("path", ["/dicom-web/studies", "/dicom-web/studies/1.2.3"])
-async def test_what_may_be_done_with_the_studies_is_told(app: FastAPI, path: str) -> None:
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://host.test:8080") as client:
-        options, put = await client.options(path), await client.put(path)
-
-    assert (options.status_code, options.headers["allow"]) == (204, "POST, OPTIONS")
-    assert put.status_code == 405
-    assert "POST" in put.headers["allow"]

@@ -22,8 +22,9 @@ from services.chassis.log import Log
 from services.dicom import multipart, uids
 from services.dicom.native_xml import native_dicom_model
 from services.dicom.part10 import parse_instance
-from services.ingest import api, handlers
+from services.ingest.api import storing as api
 from services.ingest.errors import http_status
+from services.ingest.handlers import storing as handlers
 from services.ingest.intake import Front
 from services.store.file_objects import FileObjects
 from tests.unit.ingest.fakes import FakeDeliveries, FakeLedger, FakeTally

@@ -18,6 +18,9 @@ def test_every_fault_has_an_http_status() -> None:
         "NotMultipart": 400,
         "EmptyRequest": 400,
         "IllegalStudy": 400,
+        "IllegalUid": 400,
+        "DeletionOff": 403,
+        "NothingThere": 404,
         "UnsupportedMedia": 415,
     }
     assert errors.http_status(store_errors.IndexUnavailable("OSError")) == 503

@@ -12,7 +12,8 @@ from services.chassis.principal import Principal
 from services.contracts.events import AuditRecorded, InstancesStored
 from services.dicom import uids
 from services.dicom.part10 import parse_instance
-from services.ingest import handlers
+from services.ingest.handlers import settling
+from services.ingest.handlers import storing as handlers
 from services.ingest.intake import Arrival
 from services.ingest.model import Announced, Outcome, Quiet, Verdict
 from services.store.errors import IndexUnavailable
@@ -168,7 +169,7 @@ def quiet(*instances: tuple[str, str], revision: int = 0, digest: str = "") -> Q
 async def test_a_quiet_series_settles_with_the_next_revision() -> None:
     book = FakeBook(quiet(("1.4", "a" * 64), ("1.5", "b" * 64), revision=2, digest="c" * 64))
 
-    assert await handlers.settle_next(book=book, tally=FakeTally(), log=LOG)
+    assert await settling.settle_next(book=book, tally=FakeTally(), log=LOG)
 
     (fact,) = book.claims[0].settled
     assert fact is not None
@@ -180,20 +181,20 @@ async def test_the_set_that_settled_last_is_not_said_again() -> None:
     same = series_digest([("1.4", "a" * 64)])
     book = FakeBook(quiet(("1.4", "a" * 64), revision=1, digest=same))
 
-    assert await handlers.settle_next(book=book, tally=FakeTally(), log=LOG)
+    assert await settling.settle_next(book=book, tally=FakeTally(), log=LOG)
 
     assert book.claims[0].settled == [None]
 
 
 async def test_nothing_quiet_is_nothing_to_do() -> None:
-    assert not await handlers.settle_next(book=FakeBook(), tally=FakeTally(), log=LOG)
+    assert not await settling.settle_next(book=FakeBook(), tally=FakeTally(), log=LOG)
 
 
 async def test_settling_goes_on_when_the_index_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "_WAIT_AFTER_FAULT_SECONDS", 0.01)
+    monkeypatch.setattr(settling, "_WAIT_AFTER_FAULT_SECONDS", 0.01)
     book, stopping = FakeBook(quiet(("1.4", "a" * 64))), asyncio.Event()
     book.away = True
-    settling = asyncio.create_task(handlers.settle_forever(stopping, book=book, tally=FakeTally(), log=LOG))
+    running = asyncio.create_task(settling.settle_forever(stopping, book=book, tally=FakeTally(), log=LOG))
     await asyncio.sleep(0.05)
     assert book.claims[0].settled == []
 
@@ -201,7 +202,7 @@ async def test_settling_goes_on_when_the_index_comes_back(monkeypatch: pytest.Mo
     while not book.claims[0].settled:
         await asyncio.sleep(0.01)
     stopping.set()
-    await settling
+    await running
 
 
 async def test_every_verdict_is_counted(objects: MemoryObjects, ledger: FakeLedger) -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.services/contracts/wire/events/v1/events.proto\x12\x10plexus.events.v1\"\x8e\x01\n\x0fInstancesStored\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\x16\n\x0esop_class_uids\x18\x04 \x03(\t\x12\x0f\n\x07\x64igests\x18\x05 \x03(\t\"}\n\rSeriesSettled\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\r\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x11\n\tinstances\x18\x05 \x01(\r\"\xcb\x01\n\x0cJobRequested\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1a\n\x12study_instance_uid\x18\x02 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\r\x12\x15\n\rseries_digest\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x15\n\rmodel_version\x18\x07 \x01(\t\x12\x12\n\nsupersedes\x18\x08 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\t \x01(\r\"v\n\x0bJobReleased\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\r\n\x05input\x18\x04 \x01(\t\x12\x11\n\tinstances\x18\x05 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\"t\n\x0bJobInferred\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x0e\n\x06result\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\"\x80\x01\n\x06Result\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x1a\n\x12study_instance_uid\x18\x02 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x03 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x04 \x01(\t\x12\x15\n\rsop_class_uid\x18\x05 \x01(\t\"I\n\x0cJobCompleted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12)\n\x07results\x18\x02 \x03(\x0b\x32\x18.plexus.events.v1.Result\"_\n\tJobFailed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x13\n\x0breason_code\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\"\x1e\n\x0cJobCancelled\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"J\n\rJobProgressed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x0c\n\x04\x64one\x18\x03 \x01(\r\x12\r\n\x05total\x18\x04 \x01(\r\"\xa3\x01\n\x13\x43ommitmentRequested\x12\x10\n\x08\x61\x65_title\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x17\n\x0f\x63\x61lled_ae_title\x18\x03 \x01(\t\x12\x17\n\x0ftransaction_uid\x18\x04 \x01(\t\x12\x12\n\nreferences\x18\x05 \x01(\x0c\x12\x11\n\tduplicate\x18\x06 \x01(\x08\x12\x11\n\tproved_by\x18\x07 \x01(\t\"\xf4\x02\n\rAuditRecorded\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\n\n\x02\x61t\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07outcome\x18\x05 \x01(\t\x12\x13\n\x0breason_code\x18\x06 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x07 \x01(\t\x12\x13\n\x0binstitution\x18\x08 \x01(\t\x12\x11\n\tproved_by\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\t\x12\x1a\n\x12study_instance_uid\x18\x0b \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x0c \x01(\t\x12\x18\n\x10sop_instance_uid\x18\r \x01(\t\x12\x0e\n\x06job_id\x18\x0e \x01(\t\x12\x11\n\tinstances\x18\x0f \x01(\r\x12\x10\n\x08trace_id\x18\x10 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x11 \x01(\t\x12\x0e\n\x06\x66rames\x18\x12 \x01(\r\x12\r\n\x05\x62ytes\x18\x13 \x01(\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.services/contracts/wire/events/v1/events.proto\x12\x10plexus.events.v1\"\x8e\x01\n\x0fInstancesStored\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\x16\n\x0esop_class_uids\x18\x04 \x03(\t\x12\x0f\n\x07\x64igests\x18\x05 \x03(\t\"|\n\x10InstancesDeleted\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x03 \x03(\t\x12\x14\n\x0cwhole_series\x18\x04 \x01(\x08\"}\n\rSeriesSettled\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\r\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\x11\n\tinstances\x18\x05 \x01(\r\"\xcb\x01\n\x0cJobRequested\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x1a\n\x12study_instance_uid\x18\x02 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\r\x12\x15\n\rseries_digest\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x15\n\rmodel_version\x18\x07 \x01(\t\x12\x12\n\nsupersedes\x18\x08 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\t \x01(\r\"v\n\x0bJobReleased\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\r\n\x05input\x18\x04 \x01(\t\x12\x11\n\tinstances\x18\x05 \x01(\r\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\"t\n\x0bJobInferred\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\x15\n\rmodel_version\x18\x03 \x01(\t\x12\x0e\n\x06result\x18\x04 \x01(\t\x12\x0e\n\x06\x64igest\x18\x05 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\r\"\x80\x01\n\x06Result\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x1a\n\x12study_instance_uid\x18\x02 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x03 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x04 \x01(\t\x12\x15\n\rsop_class_uid\x18\x05 \x01(\t\"I\n\x0cJobCompleted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12)\n\x07results\x18\x02 \x03(\x0b\x32\x18.plexus.events.v1.Result\"_\n\tJobFailed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x13\n\x0breason_code\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x05 \x01(\r\"\x1e\n\x0cJobCancelled\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"J\n\rJobProgressed\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x0c\n\x04\x64one\x18\x03 \x01(\r\x12\r\n\x05total\x18\x04 \x01(\r\"\xa3\x01\n\x13\x43ommitmentRequested\x12\x10\n\x08\x61\x65_title\x18\x01 \x01(\t\x12\x0e\n\x06source\x18\x02 \x01(\t\x12\x17\n\x0f\x63\x61lled_ae_title\x18\x03 \x01(\t\x12\x17\n\x0ftransaction_uid\x18\x04 \x01(\t\x12\x12\n\nreferences\x18\x05 \x01(\x0c\x12\x11\n\tduplicate\x18\x06 \x01(\x08\x12\x11\n\tproved_by\x18\x07 \x01(\t\"\xf4\x02\n\rAuditRecorded\x12\x11\n\trecord_id\x18\x01 \x01(\t\x12\n\n\x02\x61t\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07outcome\x18\x05 \x01(\t\x12\x13\n\x0breason_code\x18\x06 \x01(\t\x12\x0e\n\x06\x63\x61ller\x18\x07 \x01(\t\x12\x13\n\x0binstitution\x18\x08 \x01(\t\x12\x11\n\tproved_by\x18\t \x01(\t\x12\x0e\n\x06source\x18\n \x01(\t\x12\x1a\n\x12study_instance_uid\x18\x0b \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x0c \x01(\t\x12\x18\n\x10sop_instance_uid\x18\r \x01(\t\x12\x0e\n\x06job_id\x18\x0e \x01(\t\x12\x11\n\tinstances\x18\x0f \x01(\r\x12\x10\n\x08trace_id\x18\x10 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x11 \x01(\t\x12\x0e\n\x06\x66rames\x18\x12 \x01(\r\x12\r\n\x05\x62ytes\x18\x13 \x01(\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,26 +33,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_INSTANCESSTORED']._serialized_start=69
   _globals['_INSTANCESSTORED']._serialized_end=211
-  _globals['_SERIESSETTLED']._serialized_start=213
-  _globals['_SERIESSETTLED']._serialized_end=338
-  _globals['_JOBREQUESTED']._serialized_start=341
-  _globals['_JOBREQUESTED']._serialized_end=544
-  _globals['_JOBRELEASED']._serialized_start=546
-  _globals['_JOBRELEASED']._serialized_end=664
-  _globals['_JOBINFERRED']._serialized_start=666
-  _globals['_JOBINFERRED']._serialized_end=782
-  _globals['_RESULT']._serialized_start=785
-  _globals['_RESULT']._serialized_end=913
-  _globals['_JOBCOMPLETED']._serialized_start=915
-  _globals['_JOBCOMPLETED']._serialized_end=988
-  _globals['_JOBFAILED']._serialized_start=990
-  _globals['_JOBFAILED']._serialized_end=1085
-  _globals['_JOBCANCELLED']._serialized_start=1087
-  _globals['_JOBCANCELLED']._serialized_end=1117
-  _globals['_JOBPROGRESSED']._serialized_start=1119
-  _globals['_JOBPROGRESSED']._serialized_end=1193
-  _globals['_COMMITMENTREQUESTED']._serialized_start=1196
-  _globals['_COMMITMENTREQUESTED']._serialized_end=1359
-  _globals['_AUDITRECORDED']._serialized_start=1362
-  _globals['_AUDITRECORDED']._serialized_end=1734
+  _globals['_INSTANCESDELETED']._serialized_start=213
+  _globals['_INSTANCESDELETED']._serialized_end=337
+  _globals['_SERIESSETTLED']._serialized_start=339
+  _globals['_SERIESSETTLED']._serialized_end=464
+  _globals['_JOBREQUESTED']._serialized_start=467
+  _globals['_JOBREQUESTED']._serialized_end=670
+  _globals['_JOBRELEASED']._serialized_start=672
+  _globals['_JOBRELEASED']._serialized_end=790
+  _globals['_JOBINFERRED']._serialized_start=792
+  _globals['_JOBINFERRED']._serialized_end=908
+  _globals['_RESULT']._serialized_start=911
+  _globals['_RESULT']._serialized_end=1039
+  _globals['_JOBCOMPLETED']._serialized_start=1041
+  _globals['_JOBCOMPLETED']._serialized_end=1114
+  _globals['_JOBFAILED']._serialized_start=1116
+  _globals['_JOBFAILED']._serialized_end=1211
+  _globals['_JOBCANCELLED']._serialized_start=1213
+  _globals['_JOBCANCELLED']._serialized_end=1243
+  _globals['_JOBPROGRESSED']._serialized_start=1245
+  _globals['_JOBPROGRESSED']._serialized_end=1319
+  _globals['_COMMITMENTREQUESTED']._serialized_start=1322
+  _globals['_COMMITMENTREQUESTED']._serialized_end=1485
+  _globals['_AUDITRECORDED']._serialized_start=1488
+  _globals['_AUDITRECORDED']._serialized_end=1860
 # @@protoc_insertion_point(module_scope)

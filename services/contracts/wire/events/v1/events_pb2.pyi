@@ -61,6 +61,38 @@ class InstancesStored(_message.Message):
 Global___InstancesStored: _TypeAlias = InstancesStored  # noqa: Y015
 
 @_typing.final
+class InstancesDeleted(_message.Message):
+    """Said by ingest once instances of a series are gone from the index. Hospital zone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STUDY_INSTANCE_UID_FIELD_NUMBER: _builtins.int
+    SERIES_INSTANCE_UID_FIELD_NUMBER: _builtins.int
+    SOP_INSTANCE_UIDS_FIELD_NUMBER: _builtins.int
+    WHOLE_SERIES_FIELD_NUMBER: _builtins.int
+    study_instance_uid: _builtins.str
+    series_instance_uid: _builtins.str
+    whole_series: _builtins.bool
+    """nothing is left of it"""
+    @_builtins.property
+    def sop_instance_uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        study_instance_uid: _builtins.str = ...,
+        series_instance_uid: _builtins.str = ...,
+        sop_instance_uids: _abc.Iterable[_builtins.str] | None = ...,
+        whole_series: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["series_instance_uid", b"series_instance_uid", "sop_instance_uids", b"sop_instance_uids", "study_instance_uid", b"study_instance_uid", "whole_series", b"whole_series"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InstancesDeleted: _TypeAlias = InstancesDeleted  # noqa: Y015
+
+@_typing.final
 class SeriesSettled(_message.Message):
     """Said by ingest when what carried the series has ended and nothing new came. Hospital zone."""
 

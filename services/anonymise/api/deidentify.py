@@ -11,9 +11,9 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
 from services.anonymise.engine import Policy
+from services.anonymise.handlers.serving import deidentify_all
 from services.anonymise.model import DeidentifiedInstance
 from services.anonymise.ports import Releases
-from services.anonymise.serving import deidentify_all
 from services.chassis import http
 from services.dicom import multipart
 from services.dicom.multipart import MultipartError, MultipartParser, PartBegin, PartData, PartEnd

@@ -1,4 +1,4 @@
-"""The HTTP edge: STOW-RS (PS3.18 10.5). One request is one delivery."""
+"""STOW-RS (PS3.18 10.5). One request is one delivery."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from services.ingest.receiving import payload_of, receive
 
 _JSON = "application/dicom+json"
 _XML = "application/dicom+xml"
-_ALLOW = {"Allow": "POST, OPTIONS"}
 
 
 def router(
@@ -46,11 +45,6 @@ def router(
         if not uids.is_legal(study_instance_uid):
             raise IllegalStudy
         return await _store(request, study_instance_uid)
-
-    @routes.options(f"{root}/studies")
-    @routes.options(f"{root}/studies/{{study_instance_uid}}")
-    async def options() -> Response:
-        return Response(status_code=204, headers=_ALLOW)
 
     async def _store(request: Request, study_instance_uid: str) -> Response:
         payload = payload_of(request.headers.get("content-type", ""))

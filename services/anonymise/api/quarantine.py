@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, HTTPException, Path, Query, Response
 from pydantic import BaseModel, ConfigDict
 
-from services.anonymise import quarantine_handlers as handlers
 from services.anonymise.burned_in.model import Box
 from services.anonymise.errors import NotQuarantinedError
+from services.anonymise.handlers import quarantine as handlers
 from services.anonymise.ports import PixelWorkers, Quarantine, Releases, SourceArchive
 from services.anonymise.quarantine import Entry, State
 from services.chassis import http

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
-from services.anonymise import handlers
 from services.anonymise.burned_in.model import Box, covering
 from services.anonymise.burned_in.picture import picture_of
 from services.anonymise.burned_in.work import Work, WorkRefused
 from services.anonymise.elements import read_file
 from services.anonymise.engine import Policy
 from services.anonymise.errors import HeldError, NotQuarantinedError, Reason, RefusedError, SeriesChangedError
-from services.anonymise.handlers import Limits
+from services.anonymise.handlers import releasing
+from services.anonymise.handlers.releasing import Limits
 from services.anonymise.model import Listed
 from services.anonymise.ports import Bulletin, PixelWorkers, Quarantine, Releases, SourceArchive, WorkStore
 from services.anonymise.quarantine import STEP, Entry, State, fitting
@@ -47,7 +47,7 @@ async def release_or_hold(
         Fault: as `handlers.release`.
     """
     try:
-        await handlers.release(
+        await releasing.release(
             requested, archive=archive, work=work, releases=releases, bulletin=bulletin, policy=policy, limits=limits
         )
     except HeldError as held:

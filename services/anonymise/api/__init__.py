@@ -1,0 +1,1 @@
+"""The HTTP edge: `POST /deidentify`, and the quarantine."""
