@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from load_tests.lettering import Case, cases, hard_cases
 from services.anonymise.burned_in.cleaner import BurnedIn
 from services.anonymise.burned_in.devices import shipped_rules
-from services.anonymise.burned_in.examining import Answer
 from services.anonymise.burned_in.picture import picture_of
+from services.anonymise.burned_in.question import Answer
 from services.anonymise.burned_in.reading import Reader
 from services.anonymise.burned_in.work import Work, WorkRefused
 from services.anonymise.burned_in.workers import Workers

@@ -6,11 +6,11 @@ Fault (chassis)
 │   └── WorkStoreUnavailableError   the work store does not take a file
 └── PermanentFault
     ├── RefusedError                this instance cannot leave; its reason says why
+    │   └── DoubtfulPixelsError     not before a person has looked at its pixels
     ├── SeriesChangedError          the series is no longer the one that the job was made for
     ├── DamagedInstanceError        the archive gave other bytes than it lists
     ├── NotReleasedError            no release of that job is known
-    ├── DoubtfulPixelsError         a person has to look at the pixels of an instance
-    ├── HeldError                   the same of a job: it waits
+    ├── HeldError                   a job waits for a person to look at pixels
     ├── NotQuarantinedError         no picture of that number was ever quarantined
     ├── DeviceRulesError            the table of device rules cannot be used
     ├── UnreadableRequestError      the message is no `job.requested`
@@ -39,12 +39,13 @@ class Reason(StrEnum):
     BURNED_IN = "burned-in-annotation"
     EMBEDDED_OVERLAY = "embedded-overlay"
     PIXEL_DATA = "pixel-data-unexpected"
+    PIXELS_DOUBTFUL = "pixels-doubtful"
     REFUSED_BY_PERSON = "refused-in-quarantine"
     NOT_MASKABLE = "pixels-not-maskable"
     PHI_LEFT = "phi-left"
 
     @property
-    def text(self) -> str:
+    def text(self) -> str:  # noqa: PLR0912  # a sentence for each
         """One sentence for people."""
         match self:
             case Reason.UNREADABLE:
@@ -65,6 +66,8 @@ class Reason(StrEnum):
                 return "an instance keeps an overlay in the unused bits of its pixels"
             case Reason.PIXEL_DATA:
                 return "an instance has pixel data that do not fit its rows, columns and frames"
+            case Reason.PIXELS_DOUBTFUL:
+                return "the pixels of an instance may show text: a person has to look at them first"
             case Reason.REFUSED_BY_PERSON:
                 return "a person looked at the pixels of an instance in quarantine and refused to let them out"
             case Reason.NOT_MASKABLE:
@@ -140,11 +143,11 @@ class ProfileError(PermanentFault):
         super().__init__("profile", reason)
 
 
-class DoubtfulPixelsError(PermanentFault):
-    """A person has to look at the pixels of this instance."""
+class DoubtfulPixelsError(RefusedError):
+    """A person has to look at the pixels of this instance: a job waits for that, who asks at once hears no."""
 
     def __init__(self, finding: Finding) -> None:
-        super().__init__("pixels-doubtful", finding.doubt.text)
+        super().__init__(Reason.PIXELS_DOUBTFUL)
         self.finding = finding
 
 
@@ -153,7 +156,7 @@ class HeldError(PermanentFault):
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         super().__init__(
-            "pixels-doubtful", f"{len(findings)} instances wait in quarantine for a person to look at them"
+            Reason.PIXELS_DOUBTFUL.value, f"{len(findings)} instances wait in quarantine for a person to look at them"
         )
         self.findings = tuple(findings)
 

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -22,11 +23,12 @@ import pydicom
 import pytest
 from PIL import Image
 from rich.console import Console
+from typer.testing import CliRunner
 
 from services.contracts import subjects
 from services.contracts.events import AuditRecorded, JobFailed, JobProgressed, JobReleased, JobRequested
 from services.launcher import quarantine as command_line
-from services.launcher.errors import EdgeError, LauncherError
+from services.launcher.errors import LauncherError
 from tests.integration.test_anonymise import Archive, Place, archive_port, archived, place  # noqa: F401
 from tests.unit.anonymise.planted import COLUMNS, ROWS, ct, element, part10
 
@@ -55,6 +57,7 @@ class Waiting:
     archive: Archive
     requested: JobRequested
     http: httpx.AsyncClient
+    process: asyncio.subprocess.Process
 
     async def entries(self, state: str = "waiting") -> list[dict[str, Any]]:
         return list((await self.http.get("/quarantine", params={"state": state})).json()["entries"])
@@ -72,13 +75,13 @@ async def waiting(place: Place, port: int, files: list[bytes]) -> AsyncIterator[
     progress: asyncio.Queue[bytes] = asyncio.Queue()
     async with (
         archived(port, files) as archive,
-        place.running(),
+        place.running() as process,
         httpx.AsyncClient(base_url=place.http, timeout=60) as http,
     ):
         await place.bus.overhear(subjects.JOB_PROGRESSED, progress.put)
         requested = archive.request()
         await place.bus.say(requested)
-        job = Waiting(place, archive, requested, http)
+        job = Waiting(place, archive, requested, http, process)
         while True:
             told = JobProgressed.from_bytes(await asyncio.wait_for(progress.get(), 60))
             if told.job_id == requested.job_id and told.step == "quarantine":
@@ -126,21 +129,30 @@ async def test_a_refused_picture_fails_the_job_and_every_later_one_with_a_reason
 ) -> None:
     async with waiting(place, archive_port, series(doubtful=1, clean=1)) as job:
         (entry,) = [one for one in await job.entries() if job.requested.job_id in one["jobs"]]
-        await job.http.post(f"/quarantine/{entry['number']}/refuse")
-        failed = JobFailed.from_bytes(await place.heard(subjects.JOB_FAILED, job.requested.job_id))
-        assert (failed.step, failed.reason_code) == ("quarantine", "refused-in-quarantine")
-        assert "a person looked" in failed.reason
+        job.process.kill()
+        await job.process.wait()
+        async with place.running():  # what waits is not forgotten
+            await job.http.post(f"/quarantine/{entry['number']}/refuse")
+            await goes_by_the_last_word(job, int(entry["number"]))
 
-        again = job.archive.request()
-        await place.bus.say(again)
-        failed = JobFailed.from_bytes(await place.heard(subjects.JOB_FAILED, again.job_id))
-        assert failed.reason_code == "refused-in-quarantine"
-        assert not list(place.work.rglob("manifest.json"))
-        # People may think again: later jobs go by what was said last.
-        await job.http.post(f"/quarantine/{entry['number']}/release", json={"masks": []})
-        third = job.archive.request()
-        await place.bus.say(third)
-        await place.heard(subjects.JOB_RELEASED, third.job_id)
+
+async def goes_by_the_last_word(job: Waiting, number: int) -> None:
+    """The job that waited fails, and later ones as long as nobody decides otherwise."""
+    place = job.place  # noqa: F811
+    failed = JobFailed.from_bytes(await place.heard(subjects.JOB_FAILED, job.requested.job_id))
+    assert (failed.step, failed.reason_code) == ("quarantine", "refused-in-quarantine")
+    assert "a person looked" in failed.reason
+
+    again = job.archive.request()
+    await place.bus.say(again)
+    failed = JobFailed.from_bytes(await place.heard(subjects.JOB_FAILED, again.job_id))
+    assert failed.reason_code == "refused-in-quarantine"
+    assert not list(place.work.rglob("manifest.json"))
+    # People may think again: later jobs go by what was said last.
+    await job.http.post(f"/quarantine/{number}/release", json={"masks": []})
+    third = job.archive.request()
+    await place.bus.say(third)
+    await place.heard(subjects.JOB_RELEASED, third.job_id)
 
 
 async def test_the_command_line_lists_shows_and_releases(
@@ -151,22 +163,32 @@ async def test_the_command_line_lists_shows_and_releases(
     files = [part10(ct(*_SAID, pixels=element(0x7FE00010, "OW", hashlib.sha512(b"own").digest() * 2)))]
     async with waiting(place, archive_port, files) as job:
         entry = next(one for one in await job.entries() if job.requested.job_id in one["jobs"])
-        console = Console(width=200, record=True, file=io.StringIO())
-        console.print(command_line.table([entry]))
-        assert f"{COLUMNS}x{ROWS}" in console.export_text()
+        number, image = str(entry["number"]), tmp_path / "look.png"
+        mesh = SimpleNamespace(url=lambda port: {"anonymise": place.http}[port])
+        console = Console(width=200, file=io.StringIO())
+        app = command_line.commands(lambda function: function, lambda *_: mesh, console)  # type: ignore[arg-type, return-value]
 
-        async def asked(*arguments: str, **options: Any) -> httpx.Response:
-            answer: httpx.Response = await asyncio.to_thread(command_line.asked, place.http, *arguments, **options)
-            return answer
+        async def run(*arguments: str) -> Any:
+            return await asyncio.to_thread(CliRunner().invoke, app, list(arguments))
 
-        image = (await asked("GET", f"/quarantine/{entry['number']}/preview")).content
-        assert Image.open(io.BytesIO(image)).size == (COLUMNS, ROWS)
+        assert [one["number"] for one in json.loads((await run("list", "--json")).stdout)] == [entry["number"]]
+        assert (await run("list")).exit_code == 0
+        assert f"{COLUMNS}x{ROWS}" in console.file.getvalue()  # type: ignore[attr-defined]
+
+        assert (await run("show", number, "--output", str(image))).exit_code == 0
+        assert Image.open(io.BytesIO(image.read_bytes())).size == (COLUMNS, ROWS)
+        assert image.stat().st_mode & 0o077 == 0
         assert AuditRecorded.from_bytes(await place.heard(subjects.AUDIT_RECORDED, "quarantine-preview")).instances == 1
-        with pytest.raises(EdgeError, match="no picture of that number"):
-            await asked("POST", "/quarantine/999999/refuse")
-        with pytest.raises(EdgeError, match="does not lie in the picture"):
-            await asked("POST", f"/quarantine/{entry['number']}/release", json={"masks": [[100, 0, 5, 5]]})
-        await asked("POST", f"/quarantine/{entry['number']}/release", json={"masks": None})
+
+        for wrong, why in (
+            (("refuse", "999999"), "no picture of that number"),
+            (("release", number, "--mask", "100,0,5,5"), "does not lie in the picture"),
+            (("release", number), "nothing was found that could be masked"),
+            (("release", number, "--mask", "1,1,1,1", "--as-it-is"), "cannot both"),
+        ):
+            error = (await run(*wrong)).exception
+            assert isinstance(error, LauncherError) and why in str(error)
+        assert (await run("release", number, "--as-it-is")).exit_code == 0
         (ds,) = await job.released()
         assert ds.PixelData == hashlib.sha512(b"own").digest() * 2
 

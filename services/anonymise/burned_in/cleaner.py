@@ -7,10 +7,10 @@ from typing import assert_never
 
 from services.anonymise.burned_in.devices import DeviceRule
 from services.anonymise.burned_in.evidence import Evidence, evidence_of, text_of
-from services.anonymise.burned_in.examining import Answer
 from services.anonymise.burned_in.masking import covered
 from services.anonymise.burned_in.model import Box, Decision, Doubt, Finding, Found, Ground
 from services.anonymise.burned_in.picture import Picture, picture_of, with_pixels
+from services.anonymise.burned_in.question import Answer
 from services.anonymise.burned_in.work import Refusal, Work, WorkRefused
 from services.anonymise.elements import File
 from services.anonymise.engine import Seen

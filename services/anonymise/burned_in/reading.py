@@ -71,6 +71,8 @@ class Reader:
             params={
                 "Global.log_level": "critical",
                 "Global.text_score": 0.0,
+                "Det.thresh": 0.2,  # rather too much than too little: what is no text is judged below
+                "Det.box_thresh": 0.3,
                 "Global.max_side_len": 4 * _SIDE,
                 "EngineConfig.onnxruntime.intra_op_num_threads": 1,
                 "EngineConfig.onnxruntime.inter_op_num_threads": 1,

@@ -59,16 +59,14 @@ class Workers:
             WorkRefused: it was not.
         """
         with self._free:
-            with self._lock:
-                worker = self._idle.pop() if self._idle else None
-            worker = worker or _Worker(self._memory)
+            worker = self._next()
             try:
-                good, answer = worker.ask(work, parameters, data, self._seconds)
-            except BaseException:
-                worker.end()
-                raise
-            with self._lock:
-                self._idle.append(worker)
+                good, answer = self._asked(worker or _Worker(self._memory), work, parameters, data)
+            except WorkRefused as lost:
+                if worker is None or lost.refusal is not Refusal.LOST:
+                    raise
+                # An earlier question may have left it broken. What also ends a fresh one is to blame itself.
+                good, answer = self._asked(_Worker(self._memory), work, parameters, data)
         if not good:
             raise WorkRefused(Refusal(answer.decode()))
         return answer
@@ -78,6 +76,28 @@ class Workers:
         with self._lock:
             while self._idle:
                 self._idle.pop().end()
+
+    def _next(self) -> _Worker | None:
+        """An idle one that has not ended meanwhile: it ends with the thread that started it."""
+        with self._lock:
+            while self._idle:
+                worker = self._idle.pop()
+                if worker.alive():
+                    return worker
+                worker.end()
+        return None
+
+    def _asked(
+        self, worker: _Worker, work: Work, parameters: bytes, data: Sequence[bytes | memoryview]
+    ) -> tuple[bool, bytes]:
+        try:
+            answered = worker.ask(work, parameters, data, self._seconds)
+        except BaseException:
+            worker.end()
+            raise
+        with self._lock:
+            self._idle.append(worker)
+        return answered
 
 
 class _Worker:
@@ -98,6 +118,7 @@ class _Worker:
             )
         self._door = ours
         self._most = memory_bytes
+        self._overdue = False
         # Its imports take seconds: a question's time begins when they are done.
         if ours.recv(len(READY)) != READY:
             self.end()
@@ -111,7 +132,7 @@ class _Worker:
         Raises:
             WorkRefused: it ended without one, by its limits or by a fault.
         """
-        alarm = threading.Timer(_PATIENCE * seconds, self._process.kill)
+        alarm = threading.Timer(_PATIENCE * seconds, self._late)
         alarm.daemon = True
         alarm.start()
         try:
@@ -125,10 +146,14 @@ class _Worker:
                 raise WorkRefused(Refusal.TOO_LARGE)
             return bool(good), self._exactly(length)
         except OSError:
-            overtime = self._process.wait() in (-signal.SIGXCPU, -signal.SIGKILL)
+            overtime = self._process.wait() == -signal.SIGXCPU or self._overdue
             raise WorkRefused(Refusal.TOO_LARGE if overtime else Refusal.LOST) from None
         finally:
             alarm.cancel()
+
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
 
     def end(self) -> None:
         """Leave no trace of it."""
@@ -136,6 +161,10 @@ class _Worker:
         with suppress(ProcessLookupError):
             self._process.kill()
         self._process.wait()
+
+    def _late(self) -> None:
+        self._overdue = True
+        self._process.kill()
 
     def _exactly(self, length: int) -> bytes:
         got = self._door.recv(length, socket.MSG_WAITALL) if length else b""

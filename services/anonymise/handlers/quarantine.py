@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from uuid import uuid4
+from dataclasses import replace
 
 from services.anonymise.burned_in.model import Box, covering
 from services.anonymise.burned_in.picture import picture_of
 from services.anonymise.burned_in.work import Work, WorkRefused
 from services.anonymise.elements import read_file
 from services.anonymise.engine import Policy
-from services.anonymise.errors import HeldError, NotQuarantinedError, Reason, RefusedError
+from services.anonymise.errors import HeldError, NotQuarantinedError, Reason, RefusedError, SeriesChangedError
 from services.anonymise.handlers import releasing
 from services.anonymise.handlers.releasing import Limits
 from services.anonymise.model import Listed
 from services.anonymise.ports import Bulletin, PixelWorkers, Quarantine, Releases, SourceArchive, WorkStore
 from services.anonymise.quarantine import STEP, Entry, State, fitting
-from services.chassis import telemetry
+from services.anonymise.records import record
 from services.chassis.faults import PassingFault
 from services.chassis.principal import Principal
 from services.contracts.events import Action, AuditRecorded, JobProgressed, JobRequested, Outcome
@@ -52,18 +51,17 @@ async def release_or_hold(
             requested, archive=archive, work=work, releases=releases, bulletin=bulletin, policy=policy, limits=limits
         )
     except HeldError as held:
-        record = _record(
+        fact = record(
             Action.DEIDENTIFY,
             Outcome.REFUSED,
             _PRINCIPAL,
-            "quarantine-held",
+            requested.job_id,
             study_instance_uid=requested.study_instance_uid,
             series_instance_uid=requested.series_instance_uid,
-            job_id=requested.job_id,
             instances=len(held.findings),
             reason_code=held.code,
         )
-        await quarantine.hold(requested, held.findings, ((record, None),))
+        await quarantine.hold(requested, held.findings, ((replace(fact, detail="quarantine-held"), None),))
         await bulletin.mention(JobProgressed(requested.job_id, STEP, 0, len(held.findings)))
         return False
     return True
@@ -74,8 +72,8 @@ async def listed(
 ) -> Sequence[Entry]:
     """The pictures in a state, or all. That they were asked for is on record before they are given."""
     entries = await quarantine.entries(state)
-    record = _record(Action.QUERY, Outcome.SUCCESS, principal, "quarantine-list", instances=len(entries))
-    await releases.say(((record, None),))
+    fact = record(Action.QUERY, Outcome.SUCCESS, principal, instances=len(entries))
+    await releases.say(((replace(fact, detail="quarantine-list"), None),))
     return entries
 
 
@@ -94,6 +92,7 @@ async def preview(
     Raises:
         NotQuarantinedError: there is no such picture, or no such frame.
         RefusedError: its pixels cannot be shown.
+        SeriesChangedError: the archive has other pixels now.
         PassingFault: the archive or the database does not answer.
     """
     entry = await quarantine.entry(number)
@@ -105,8 +104,8 @@ async def preview(
     boxes = entry.masks or covering(finding.found)
     try:
         picture = picture_of(read_file(data))
-        if picture is None:
-            raise RefusedError(Reason.PIXEL_DATA)
+        if picture is None or picture.digest != finding.digest:  # it was stored anew, with other pixels
+            raise SeriesChangedError
         asked = picture.question(boxes, read=False).packed_for(frame)
         image = await asyncio.to_thread(workers.ask, Work.PREVIEW, asked, picture.data)
     except (WorkRefused, NotDescribed):
@@ -123,12 +122,14 @@ async def let_out(number: int, masks: Sequence[Box] | None, *, principal: Princi
 
     Raises:
         NotQuarantinedError: there is no such picture.
-        ValueError: a mask does not lie in it.
+        ValueError: a mask does not lie in it, or there is nothing to mask and nobody said that it may leave as it is.
     """
     entry = await _entry(number, quarantine)
     chosen = covering(entry.finding.found) if masks is None else fitting(masks, entry.finding)
-    record = _of(entry, Action.DEIDENTIFY, principal, "quarantine-released")
-    await quarantine.decide(number, State.RELEASED, chosen, principal.subject, ((record, None),))
+    if masks is None and not chosen:  # perhaps because nobody could look
+        raise ValueError("nothing was found that could be masked: name the masks, or let it out as it is")
+    fact = _of(entry, Action.DEIDENTIFY, principal, "quarantine-released")
+    await quarantine.decide(number, State.RELEASED, chosen, principal.subject, ((fact, None),))
     return await _entry(number, quarantine)
 
 
@@ -139,8 +140,8 @@ async def keep_in(number: int, *, principal: Principal, quarantine: Quarantine) 
         NotQuarantinedError: there is no such picture.
     """
     entry = await _entry(number, quarantine)
-    record = _of(entry, Action.DEIDENTIFY, principal, "quarantine-refused", Outcome.REFUSED)
-    await quarantine.decide(number, State.REFUSED, (), principal.subject, ((record, None),))
+    fact = _of(entry, Action.DEIDENTIFY, principal, "quarantine-refused", Outcome.REFUSED)
+    await quarantine.decide(number, State.REFUSED, (), principal.subject, ((fact, None),))
     return await _entry(number, quarantine)
 
 
@@ -169,47 +170,14 @@ async def _entry(number: int, quarantine: Quarantine) -> Entry:
 def _of(
     entry: Entry, action: Action, principal: Principal, detail: str, outcome: Outcome = Outcome.SUCCESS
 ) -> AuditRecorded:
-    return _record(
+    """The record of something that was done with one picture."""
+    finding = entry.finding
+    made = record(
         action,
         outcome,
         principal,
-        detail,
-        study_instance_uid=entry.finding.study_instance_uid,
-        series_instance_uid=entry.finding.series_instance_uid,
-        sop_instance_uid=entry.finding.sop_instance_uid,
+        study_instance_uid=finding.study_instance_uid,
+        series_instance_uid=finding.series_instance_uid,
         instances=1,
     )
-
-
-def _record(
-    action: Action,
-    outcome: Outcome,
-    principal: Principal,
-    detail: str,
-    *,
-    study_instance_uid: str = "",
-    series_instance_uid: str = "",
-    sop_instance_uid: str = "",
-    job_id: str = "",
-    instances: int = 0,
-    reason_code: str = "",
-) -> AuditRecorded:
-    return AuditRecorded(
-        record_id=uuid4().hex,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        service="anonymise",
-        action=action,
-        outcome=outcome,
-        reason_code=reason_code,
-        caller=principal.subject,
-        institution=principal.institution,
-        proved_by=principal.proved_by,
-        source=principal.source,
-        study_instance_uid=study_instance_uid,
-        series_instance_uid=series_instance_uid,
-        sop_instance_uid=sop_instance_uid,
-        job_id=job_id,
-        instances=instances,
-        trace_id=telemetry.trace_id(),
-        detail=detail,
-    )
+    return replace(made, sop_instance_uid=finding.sop_instance_uid, detail=detail)

@@ -57,7 +57,7 @@ def instance(
         photometric=photometric,
     )
     ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID = sop_class, "1.2.3.4"
+    ds.SOPClassUID, ds.SOPInstanceUID = UID(sop_class), UID("1.2.3.4")
     ds.StudyInstanceUID, ds.SeriesInstanceUID = "1.2.3", "1.2.3.1"
     ds.PatientName, ds.PatientID, ds.Modality = "Doe^Jane", "4711", "OT"
     ds.Rows, ds.Columns, ds.SamplesPerPixel = described.rows, described.columns, samples
@@ -71,7 +71,7 @@ def instance(
         setattr(ds, name, value)
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = UID(syntax)
-    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = sop_class, ds.SOPInstanceUID
+    ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
     decoded = [Decoded(frame, photometric) for frame in stacked]
     if is_native(syntax):
         if bits == 1:

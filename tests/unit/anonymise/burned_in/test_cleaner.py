@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -86,6 +87,28 @@ def test_a_worker_that_dies_over_a_picture_holds_it_and_the_next_one_lives(monke
     workers.close()
 
 
+def test_a_worker_that_has_ended_is_followed_by_another() -> None:
+    workers = Workers(count=1, memory_bytes=1024**3, seconds=60)
+    released = cleaner(workers, decision=Decision(True, (Box(0, 0, 9, 9),)))
+    for _ in range(2):  # each time in a thread of its own, with which the worker ends
+        with ThreadPoolExecutor(1) as thread:
+            ds = thread.submit(cleaned, instance(PLAIN), released).result()
+        assert np.array_equal(ds.pixel_array[9:], PLAIN[9:])
+    workers.close()
+
+
+def test_pixels_that_take_too_long_are_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = (
+        "from services.anonymise.burned_in import examining, worker\n"
+        "examining.examine = lambda parameters, data: [0 for _ in iter(int, 1)]\nworker.main()"
+    )
+    monkeypatch.setattr(pool, "PROGRAM", ("-c", busy))
+    workers = Workers(count=1, memory_bytes=1024**3, seconds=0)
+    with pytest.raises(WorkRefused) as refused:
+        workers.ask(Work.EXAMINE, b"", ())
+    assert refused.value.refusal is Refusal.TOO_LARGE
+
+
 def test_pixels_that_need_more_than_the_limits_are_no_answer() -> None:
     small = Workers(count=1, memory_bytes=32 * 1024**2, seconds=60)
     picture = picture_of(read_file(instance(np.zeros((4000, 4000), np.uint16))))
@@ -133,7 +156,8 @@ def test_a_profile_that_asks_for_faces_to_be_removed_is_not_begun(workers: Worke
     asking = Profile("faces", options=frozenset((Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES,)))
     with pytest.raises(ProfileError, match="faces"):
         cleaner(workers).able(asking)
-    assert cleaner(workers).able(ASKED)
+    able = cleaner(workers)
+    assert able.able(ASKED) is able
 
 
 def test_text_is_masked_and_the_rest_stays_equal(reading: Workers) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ GREY = np.zeros((60, 100), np.uint8)
 SLIDE, SEGMENTATION = "1.2.840.10008.5.1.4.1.1.77.1.6", "1.2.840.10008.5.1.4.1.1.66.4"
 
 
-def evidence(*rules: DeviceRule, sop_class: str = CT, asked: bool = False, **more: object) -> Evidence:
+def evidence(*rules: DeviceRule, sop_class: str = CT, asked: bool = False, **more: Any) -> Evidence:
     return evidence_of(read_file(instance(GREY, sop_class=sop_class, **more)), rules, asked=asked)
 
 
@@ -107,7 +108,7 @@ def test_regions_that_do_not_lie_in_the_picture_tell_nothing() -> None:
 
 
 def test_a_device_rule_masks_and_another_frees_from_the_look() -> None:
-    acme = {"Manufacturer": "ACME Ultrasound", "ManufacturerModelName": "One"}
+    acme: dict[str, Any] = {"Manufacturer": "ACME Ultrasound", "ManufacturerModelName": "One"}
     masks = rule(Rule.MASK, Box(0, 0, 100, 8), Box(-10, -5, 10, 5))
     found = evidence(masks, sop_class=US, **acme)
     assert found.masks == (Box(0, 0, 100, 8), Box(90, 55, 10, 5))
@@ -118,7 +119,11 @@ def test_a_device_rule_masks_and_another_frees_from_the_look() -> None:
 
 
 def test_a_device_rule_alone_makes_a_slice_looked_at() -> None:
-    original = {"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "Manufacturer": "Acme", "ManufacturerModelName": "One"}
+    original: dict[str, Any] = {
+        "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+        "Manufacturer": "Acme",
+        "ManufacturerModelName": "One",
+    }
     found = evidence(rule(Rule.MASK, Box(0, 0, 9, 9)), **original)
     assert found.grounds == (Ground.DEVICE,) and found.masks
 
