@@ -84,7 +84,14 @@ VOICES: Final = (
     ),
     Voice(
         "anonymise",
-        says=(subjects.JOB_RELEASED, subjects.JOB_FAILED, subjects.JOB_PROGRESSED, subjects.AUDIT_RECORDED),
+        # A job that waited for a person goes on because it is requested again.
+        says=(
+            subjects.JOB_REQUESTED,
+            subjects.JOB_RELEASED,
+            subjects.JOB_FAILED,
+            subjects.JOB_PROGRESSED,
+            subjects.AUDIT_RECORDED,
+        ),
         hears=(_hears("anonymise", HOSPITAL, subjects.JOB_REQUESTED),),
     ),
     Voice(

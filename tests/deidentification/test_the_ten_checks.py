@@ -1,6 +1,5 @@
 """PHI planted in every kind of object that we have: the ten checks, valid output, references that lead there."""
 
-import importlib.util
 import io
 import re
 import shutil
@@ -74,13 +73,6 @@ def test_the_checks_pass_for_every_kind_of_object(name: str, objects: list[Path]
     sys.stdout.write("\n".join((*score.table(), "")))
     assert not score.failed, f"{len(score.failed)} failed, such as {score.failed[:20]}"
     assert {check for check in Check if score.passed[check]} == set(Check) - {Check.PIXELS_HIDDEN}
-
-
-@pytest.mark.skipif(
-    importlib.util.find_spec("services.anonymise.burned_in") is None, reason="nobody looks into pixels yet"
-)
-def test_no_burned_in_text_is_left_to_read() -> None:
-    """`Check.PIXELS_HIDDEN`: over `phi-burned-in` with its ground truth, beside the cleaner of pixels."""
 
 
 def complaints(path: Path) -> set[str]:
