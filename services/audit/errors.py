@@ -2,6 +2,7 @@
 
 PassingFault
 ├── LogUnavailableError       503: the record cannot be written, or the log not read, now
+├── FolderUnavailableError    503: the tiles cannot be written or read now: a full disk
 ├── LogBrokenError            503: the log is not as it was left: nothing is added or signed until a person has looked
 └── ReceiverError             a receiver of the log does not take records now
 PermanentFault
@@ -24,6 +25,13 @@ class LogUnavailableError(PassingFault):
 
     def __init__(self) -> None:
         super().__init__("log-unavailable", "the audit log's database does not answer")
+
+
+class FolderUnavailableError(PassingFault):
+    """The folder of the tiles is full, or not ours to write."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__("folder-unavailable", f"the folder of the log's tiles is not usable ({type(error).__name__})")
 
 
 class LogBrokenError(PassingFault):

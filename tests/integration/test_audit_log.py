@@ -18,7 +18,13 @@ import pytest_asyncio
 from services.audit import notes, proofs
 from services.audit.adapters.folder import FolderTiles
 from services.audit.adapters.postgres import PostgresLedger
-from services.audit.errors import InvalidCheckpointError, LogBrokenError, LogUnavailableError, UnknownRecordError
+from services.audit.errors import (
+    FolderUnavailableError,
+    InvalidCheckpointError,
+    LogBrokenError,
+    LogUnavailableError,
+    UnknownRecordError,
+)
 from services.audit.handlers import asking, erasing, proving, publishing, recording, verifying, witnessing
 from services.audit.handlers.verifying import Verdict
 from services.audit.merkle import ProofError
@@ -485,3 +491,39 @@ async def test_a_database_that_is_away_is_a_passing_fault(log: Log) -> None:
         await recording.record([recorded(1)], ledger=log.ledger)
     with pytest.raises(LogUnavailableError):
         await asking.read(LogQuery(), principal=ANN, ledger=log.ledger, patients=Archive())
+
+
+async def test_a_receiver_goes_on_where_it_was_and_one_process_at_a_time_sends(log: Log) -> None:
+    await log.fill(5)
+    assert await log.ledger.cursor("syslog") == 0
+    await log.ledger.advance("syslog", 3)
+    await log.ledger.advance("syslog", 2)  # it never goes back
+    assert (await log.ledger.cursor("syslog"), await log.ledger.cursor("fhir")) == (3, 0)
+    assert [entry.seq for entry in await log.ledger.following(3, 10)] == [4, 5]
+    other = PostgresLedger(log.pool)
+    async with log.ledger.turn("syslog") as mine, other.turn("syslog") as theirs, other.turn("fhir") as different:
+        assert (mine, theirs, different) == (True, False, True)
+    async with other.turn("syslog") as theirs:
+        assert theirs
+
+
+async def test_a_folder_that_cannot_be_written_keeps_nothing_from_being_recorded(log: Log) -> None:
+    log.folder.write_text("a file is no folder")
+    await log.fill(5)
+    with pytest.raises(FolderUnavailableError):
+        await log.publish()
+    log.folder.unlink()
+    assert (await log.verify()).broken is None
+
+
+async def test_a_log_that_is_written_and_signed_meanwhile_is_verified_as_it_was(log: Log) -> None:
+    async def go_on() -> None:
+        for start in range(0, 2000, 100):
+            await log.fill(100, start)
+            await log.publish()
+
+    going = asyncio.create_task(go_on())
+    while not going.done():
+        assert (await log.verify()).broken is None
+    await going
+    assert (await log.verify()).broken is None

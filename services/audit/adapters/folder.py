@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from services.audit.errors import FolderUnavailableError
 from services.audit.tiles import WIDTH, Tile, TileMissingError
 
 
@@ -26,10 +28,14 @@ class FolderTiles:
 
     def copies(self, tile: Tile) -> Sequence[tuple[Tile, bytes]]:
         """See `Tiles.copies`; the widest first."""
+        with _usable():
+            return self._copies(tile)
+
+    def _copies(self, tile: Tile) -> Sequence[tuple[Tile, bytes]]:
         full = self._folder / tile.wide(WIDTH).path
         found = [(tile.wide(WIDTH), full)] if full.is_file() else []
         partials = full.with_name(f"{full.name}.p")
-        if partials.is_dir():
+        with suppress(FileNotFoundError):
             widths = sorted((int(each.name) for each in partials.iterdir() if each.name.isdecimal()), reverse=True)
             found += [(tile.wide(width), partials / str(width)) for width in widths]
         copies = []
@@ -42,22 +48,35 @@ class FolderTiles:
 
     def write(self, tiles: Mapping[Tile, bytes]) -> None:
         """See `Tiles.write`; the partial tiles that a full one takes the place of are removed."""
-        for tile, data in tiles.items():
-            path = self._folder / tile.path
-            _write(path, data)
-            if tile.width == WIDTH:
-                shutil.rmtree(path.with_name(f"{path.name}.p"), ignore_errors=True)
+        with _usable():
+            for tile, data in tiles.items():
+                path = self._folder / tile.path
+                _write(path, data)
+                if tile.width == WIDTH:
+                    shutil.rmtree(path.with_name(f"{path.name}.p"), ignore_errors=True)
 
     def checkpoint(self) -> str:
         """See `Tiles.checkpoint`."""
         try:
-            return (self._folder / "checkpoint").read_text("utf-8", errors="replace")
+            with _usable():
+                return (self._folder / "checkpoint").read_text("utf-8", errors="replace")
         except FileNotFoundError:
             return ""
 
     def publish(self, checkpoint: str) -> None:
         """See `Tiles.publish`."""
-        _write(self._folder / "checkpoint", checkpoint.encode())
+        with _usable():
+            _write(self._folder / "checkpoint", checkpoint.encode())
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise FolderUnavailableError(error) from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -114,8 +114,4 @@ async def _try(attempt: Callable[[], Awaitable[str]], log: Log, told: str) -> st
         if fault.reason != told:
             log.warning("checkpoint.not_signed", code=fault.code, reason=fault.reason)
         return fault.reason
-    except OSError as error:
-        if type(error).__name__ != told:
-            log.warning("checkpoint.not_signed", error=type(error).__name__)
-        return type(error).__name__
     return ""

@@ -50,10 +50,12 @@ async def verify(*, principal: Principal, ledger: Ledger, folder: Tiles, signer:
         InvalidCheckpointError: `since` is no checkpoint that this log has signed.
     """
     earlier = _earlier(since, signer.key)
-    with suppress(PassingFault, OSError):  # the walk finds out what is wrong, and names it
+    with suppress(PassingFault):  # the walk finds out what is wrong, and names it
         await publishing.publish(ledger=ledger, folder=folder, signer=signer)
+    # Before the walk: what is signed meanwhile is of a larger log than the one that the walk sees.
+    shown = await asyncio.to_thread(folder.checkpoint)
     async with ledger.walk(earlier.size) as walk:
-        found = await _Verification(walk, folder, signer.key, earlier).run()
+        found = await _Verification(walk, folder, shown, signer.key, earlier).run()
         verdict = Verdict(
             since=earlier.size,
             records=found.frontier.size,
@@ -84,9 +86,10 @@ def _earlier(since: str, key: Key) -> Checkpoint:
 class _Verification:
     """One walk."""
 
-    def __init__(self, walk: Walk, folder: Tiles, key: Key, earlier: Checkpoint) -> None:
+    def __init__(self, walk: Walk, folder: Tiles, shown: str, key: Key, earlier: Checkpoint) -> None:
         self._walk = walk
         self._folder = folder
+        self._shown = shown
         self._key = key
         self._earlier = earlier
         self._signed: list[Checkpoint] = []
@@ -125,7 +128,7 @@ class _Verification:
     def _look_at_checkpoints(self) -> Break | None:
         """What was signed, as the database and the folder have it: neither may say more than there is."""
         size, _ = self._walk.head
-        for note in (self._walk.checkpoint, self._folder.checkpoint(), *self._walk.cosigned):
+        for note in (self._walk.checkpoint, self._shown, *self._walk.cosigned):
             try:
                 signed = notes.opened(note, self._key)[1] if note or size else _earlier("", self._key)
             except NoteError:
