@@ -7,13 +7,14 @@ from functools import partial
 
 import httpx
 
-from services.audit import api, tile_api
 from services.audit.adapters.archive import ArchivePatients
 from services.audit.adapters.feed import FhirReceiver
 from services.audit.adapters.folder import FolderTiles
 from services.audit.adapters.key_file import read_seed
 from services.audit.adapters.postgres import PostgresLedger
 from services.audit.adapters.syslog import SyslogReceiver, tls
+from services.audit.api import asking
+from services.audit.api import tiles as tile_api
 from services.audit.handlers import publishing
 from services.audit.handlers.forwarding import keep_forwarding
 from services.audit.handlers.witnessing import witness_keys
@@ -80,9 +81,9 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         )
     return Runtime(
         # The tiles below both: at the service's own root, and where the edge reaches it.
-        routers=[api.router(log), tile_api.router(log.folder), tile_api.router(log.folder, "/audit")],
+        routers=[asking.router(log), tile_api.router(log.folder), tile_api.router(log.folder, "/audit")],
         background=background,
-        status_of=api.status_of,
+        status_of=asking.status_of,
     )
 
 

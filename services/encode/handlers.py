@@ -126,7 +126,7 @@ async def _record(
             record_id=record_id,
             at=datetime.now(UTC).isoformat(timespec="milliseconds"),
             service="encode",
-            action=Action.JOB,
+            action=Action.RESULT,
             outcome=outcome,
             reason_code=code,
             caller=caller.subject,

@@ -162,4 +162,4 @@ def test_every_store_query_and_retrieve_is_in_the_log(site: Site, sample_job: di
         reply = site.http.get("/audit", params={"study": sample_job["study_instance_uid"], "limit": 1000})
         return {record["action"] for record in reply.raise_for_status().json()["records"]}
 
-    site.until(lambda: {"store", "retrieve", "query", "deidentify", "reidentify", "job"} <= actions())
+    site.until(lambda: {"store", "retrieve", "query", "deidentify", "reidentify", "result"} <= actions())

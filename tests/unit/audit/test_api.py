@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
 
-from services.audit import api, model, proofs, tile_api
+from services.audit import model, proofs
+from services.audit.api import asking as api
+from services.audit.api import tiles as tile_api
 from services.audit.handlers import recording
 from services.audit.log import AuditLog
 from services.audit.notes import Key
