@@ -97,7 +97,7 @@ async def test_a_job_is_not_complete_before_its_results_are_durable(world: World
 async def test_every_access_is_in_the_log(world: World) -> None:
     await world.run()
     (record,) = world.said.of(AuditRecorded)
-    assert (record.action, record.outcome, record.caller) == ("job", "success", "service:encode")
+    assert (record.action, record.outcome, record.caller) == ("result", "success", "service:encode")
     assert (record.study_instance_uid, record.job_id, record.instances) == (STUDY, JOB, 2)
 
 
