@@ -12,6 +12,7 @@ from services.archive.adapters.pixels import WorkerDecoder
 from services.archive.adapters.places import RecentPlaces
 from services.archive.adapters.postgres import PostgresDocuments
 from services.archive.adapters.recent import RecentAnswers
+from services.archive.adapters.relaxed import RelaxedEvents
 from services.archive.adapters.rendering import WorkerRenderer
 from services.archive.adapters.workers import Workers
 from services.archive.api import changefeed
@@ -64,7 +65,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     kept_places = Places(looks)
     frame.parts.push_async_callback(kept_places.close)
     places = RecentPlaces(kept_places, max_bytes=settings.places_bytes)
-    accesses = Accesses(events=bus)
+    events = RelaxedEvents(bus, settings.unrecorded, log=frame.log) if settings.unrecorded else bus
+    accesses = Accesses(events=events)
     frame.parts.push_async_callback(partial(accesses.sum_up, everything=True))
     workers = Workers(
         count=settings.pixel_workers,
@@ -79,7 +81,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         holdings=Holdings(pool),
         places=places,
         objects=objects,
-        events=bus,
+        events=events,
         accesses=accesses,
         decoder=decoder,
         writer=PydicomWriter(),
@@ -119,10 +121,10 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         index=index,
         documents=documents,
         answers=RecentAnswers(max_bytes=settings.recent_bytes),
-        events=bus,
+        events=events,
         accesses=accesses,
         wado=wado,
-        others=[images.router(), changefeed.router(changes=ChangeFeed(pool), events=bus)],
+        others=[images.router(), changefeed.router(changes=ChangeFeed(pool), events=events)],
         max_results=settings.max_results,
         public_url=settings.public_url,
     )

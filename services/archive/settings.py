@@ -26,6 +26,8 @@ class Settings(LinkSettings, RpcSettings, BusSettings, DatabaseSettings, Service
     """At most so many answers to one query; a client that wants more asks again with an offset."""
     max_matches: int = Field(10_000, ge=1, le=100_000)
     """At most so many matches of one C-FIND; a peer that asks for more hears that there are others."""
+    unrecorded: frozenset[str] = frozenset()
+    """Kinds of access, as the log names them, that are answered even if their record cannot be written now."""
     images_bytes: int = Field(32 * 1024**2, ge=0)
     """How much is held in memory of rendered images and thumbnails as they went out."""
     annotation_fonts: tuple[str, ...] = (

@@ -263,6 +263,24 @@ def trace(
     console.print(trees.table(nodes, console.width))
 
 
+@app.command("rotate-key")
+@_command
+def rotate_key(data: Data = None) -> None:
+    """Make a new key for pseudonyms; what was released under the old one keeps its way back.
+
+    The same patient has another pseudonym from then on. `anonymise` takes the new key at its next start.
+    """
+    from services.anonymise.adapters.key_file import rotate
+    from services.anonymise.errors import KeyFileError
+
+    path = _mesh(data, None).settings.secrets / "anonymise.key"
+    try:
+        keys = rotate(path)
+    except KeyFileError as error:
+        raise LauncherError(str(error)) from None
+    console.print(f"{path} is new; {len(keys.by_id) - 1} older beside it. Back them up, and start the mesh anew.")
+
+
 @app.command()
 @_command
 def certificates(
