@@ -7,6 +7,7 @@ from functools import partial
 
 import grpc.aio
 
+from services.anonymise.adapters import key_command
 from services.anonymise.adapters.archive import GrpcArchive
 from services.anonymise.adapters.key_file import read_keys
 from services.anonymise.adapters.postgres import PostgresReleases
@@ -51,7 +52,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
 
     pixels = BurnedIn(rules=rules, workers=workers, decided=decided)
     profile = read_profile(settings.profile) if settings.profile else default_profile()
-    policy = Policy(read_keys(settings.key_file).current, profile, pixels.able(profile))
+    keys = key_command.read_keys(settings.key_command) if settings.key_command else read_keys(settings.key_file)
+    policy = Policy(keys.current, profile, pixels.able(profile))
     limits = Limits(settings.instance_concurrency, settings.instance_max_bytes)
     url = settings.database_url.get_secret_value()
     await database.migrate(url, package="services.anonymise", schema="anonymise")

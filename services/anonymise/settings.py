@@ -19,6 +19,8 @@ class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
     """The work store: `file:///…/work` or `s3://…`."""
     key_file: Path
     """32 random bytes that pseudonyms are made with; readable by its owner alone. Losing it ends their consistency."""
+    key_command: str = ""
+    """A program that prints the keys instead, 64 hexadecimal digits a line, the current one first: for a KMS."""
     profile: Path | None = None
     """What rules what leaves, such as `deploy/profiles/research.yaml`; without one, what `default.yaml` says."""
     concurrency: int = 1
