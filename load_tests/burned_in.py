@@ -25,10 +25,10 @@ from services.anonymise.burned_in.question import Answer
 from services.anonymise.burned_in.reading import Reader
 from services.anonymise.burned_in.work import Work, WorkRefused
 from services.anonymise.burned_in.workers import Workers
-from services.anonymise.elements import PIXEL_DATA, File, read_file
+from services.anonymise.engine.elements import PIXEL_DATA, File, read_file
+from services.anonymise.engine.kinds import Kind
+from services.anonymise.engine.profile import Profile
 from services.anonymise.errors import DoubtfulPixelsError, RefusedError
-from services.anonymise.kinds import Kind
-from services.anonymise.profile import Profile
 from services.pixels.errors import NotDescribed
 
 _DATA = Path(__file__).resolve().parents[1].parent / "shared" / "data"

@@ -17,11 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from services.anonymise.engine import Policy, deidentify
-from services.anonymise.profile import basic_profile
-from services.anonymise.profile_file import read_profile
-from services.anonymise.pseudonyms import Pseudonyms
-from services.anonymise.report import Report
+from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.profile import basic_profile
+from services.anonymise.engine.profile_file import read_profile
+from services.anonymise.engine.pseudonyms import Pseudonyms
+from services.anonymise.engine.report import Report
 
 _SLICES, _ROUNDS = 200, 5
 _SIZE = 512

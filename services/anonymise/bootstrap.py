@@ -19,12 +19,12 @@ from services.anonymise.burned_in.cleaner import BurnedIn
 from services.anonymise.burned_in.devices import read_rules, shipped_rules
 from services.anonymise.burned_in.model import Decision
 from services.anonymise.burned_in.workers import Workers
-from services.anonymise.engine import Policy
+from services.anonymise.engine.deidentifying import Policy
+from services.anonymise.engine.profile import default_profile
+from services.anonymise.engine.profile_file import read_profile
 from services.anonymise.handlers import quarantine as holding
 from services.anonymise.handlers import releasing
 from services.anonymise.handlers.releasing import Limits
-from services.anonymise.profile import default_profile
-from services.anonymise.profile_file import read_profile
 from services.anonymise.rpc import Airlock
 from services.anonymise.settings import Settings
 from services.anonymise.subscriptions import subscriptions

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
-from services.anonymise.options import Option
+from services.anonymise.engine.options import Option
 
 
 class Code(StrEnum):

@@ -16,14 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from rich.table import Table
 
 from services.anonymise.adapters.key_file import read_keys
-from services.anonymise.engine import Policy, deidentify
+from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.profile import Profile, default_profile
+from services.anonymise.engine.profile_file import read_profile
+from services.anonymise.engine.pseudonyms import KEY_BYTES, Pseudonyms
+from services.anonymise.engine.report import name_of, summed
 from services.anonymise.errors import Reason, RefusedError
 from services.anonymise.model import Action, Because, DeidentifiedInstance
-from services.anonymise.options import Option
-from services.anonymise.profile import Profile, default_profile
-from services.anonymise.profile_file import read_profile
-from services.anonymise.pseudonyms import KEY_BYTES, Pseudonyms
-from services.anonymise.report import name_of, summed
 from services.chassis.faults import PermanentFault
 from services.launcher.errors import LauncherError
 

@@ -10,7 +10,7 @@ from pydicom import dcmread
 from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset, FileDataset
 
-from services.anonymise.options import OF_PIXELS, Option
+from services.anonymise.engine.options import OF_PIXELS, Option
 from tests.deidentification.scorer import TABLE, Planted
 
 _TEXTS = ("LO", "LT", "SH", "ST", "UT", "UC", "PN")

@@ -18,15 +18,15 @@ from pydicom.datadict import DicomDictionary  # type: ignore[attr-defined]  # th
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]  # as above
 
-from services.anonymise.options import Option
+from services.anonymise.engine.options import Option
 
-_TABLE = files("services.anonymise") / "profiles" / "ps3.15-2026c-table-e1-1.csv"
+_TABLE = files("services.anonymise.engine") / "profiles" / "ps3.15-2026c-table-e1-1.csv"
 TABLE: Mapping[int, Mapping[str, str]] = {
     int(row["tag"], 16): row
     for row in csv.DictReader(_TABLE.read_text(encoding="utf-8").splitlines())
     if "x" not in row["tag"] and "g" not in row["tag"]
 }
-_BEYOND = files("services.anonymise") / "profiles" / "beyond-the-table.csv"
+_BEYOND = files("services.anonymise.engine") / "profiles" / "beyond-the-table.csv"
 OURS = {int(line.split(",")[0], 16) for line in _BEYOND.read_text(encoding="utf-8").splitlines()[1:]}
 """What we take out although the standard does not ask for it."""
 _CANARY = re.compile(rb"(?i)vogel\d{5}")

@@ -19,11 +19,11 @@ from services.anonymise.burned_in.cleaner import BurnedIn
 from services.anonymise.burned_in.devices import shipped_rules
 from services.anonymise.burned_in.model import Doubt
 from services.anonymise.burned_in.workers import Workers
-from services.anonymise.engine import Policy, deidentify
+from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.kinds import Kind
+from services.anonymise.engine.profile import Profile
+from services.anonymise.engine.pseudonyms import Pseudonyms
 from services.anonymise.errors import DoubtfulPixelsError
-from services.anonymise.kinds import Kind
-from services.anonymise.profile import Profile
-from services.anonymise.pseudonyms import Pseudonyms
 from tests.deidentification.scorer import Check, Score
 
 BORDER = 25

@@ -12,14 +12,14 @@ import pydicom
 import pytest
 from pydicom.uid import UID_dictionary  # type: ignore[attr-defined]  # there, only not declared
 
-from services.anonymise.engine import Policy, Seen, deidentify
+from services.anonymise.engine.deidentifying import Policy, Seen, deidentify
+from services.anonymise.engine.kinds import Kind, kind_of
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.profile import Documents, Profile
+from services.anonymise.engine.profile_file import read_profile
+from services.anonymise.engine.pseudonyms import Pseudonyms
 from services.anonymise.errors import RefusedError
-from services.anonymise.kinds import Kind, kind_of
 from services.anonymise.model import DeidentifiedInstance
-from services.anonymise.options import Option
-from services.anonymise.profile import Documents, Profile
-from services.anonymise.profile_file import read_profile
-from services.anonymise.pseudonyms import Pseudonyms
 from tests.deidentification.planting import Planter
 from tests.deidentification.scorer import Check, Score, instances
 

@@ -14,11 +14,11 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import UID, UID_dictionary  # type: ignore[attr-defined]  # there, only not declared
 
 from services.anonymise.adapters.key_file import read_keys, rotate
-from services.anonymise.engine import Policy, deidentify
-from services.anonymise.options import Option
-from services.anonymise.profile import Profile
-from services.anonymise.pseudonyms import Pseudonyms
-from services.anonymise.wayback import WayBack, restored
+from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.profile import Profile
+from services.anonymise.engine.pseudonyms import Pseudonyms
+from services.anonymise.engine.wayback import WayBack, restored
 
 DEVICE = {
     "manufacturer": "Plexus",

@@ -10,8 +10,8 @@ import subprocess
 from typing import Final
 
 from services.anonymise.adapters.key_file import Keys
+from services.anonymise.engine.pseudonyms import KEY_BYTES, Pseudonyms
 from services.anonymise.errors import KeyFileError
-from services.anonymise.pseudonyms import KEY_BYTES, Pseudonyms
 
 _SECONDS: Final = 60
 

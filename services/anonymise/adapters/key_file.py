@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.anonymise.engine.pseudonyms import KEY_BYTES, Pseudonyms
 from services.anonymise.errors import KeyFileError
-from services.anonymise.pseudonyms import KEY_BYTES, Pseudonyms
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
-from services.anonymise.engine import Policy
+from services.anonymise.engine.deidentifying import Policy
 from services.anonymise.handlers.serving import deidentify_all
 from services.anonymise.model import DeidentifiedInstance
 from services.anonymise.ports import Releases

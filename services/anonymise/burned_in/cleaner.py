@@ -12,12 +12,12 @@ from services.anonymise.burned_in.model import Box, Decision, Doubt, Finding, Fo
 from services.anonymise.burned_in.picture import Picture, picture_of, with_pixels
 from services.anonymise.burned_in.question import Answer
 from services.anonymise.burned_in.work import Refusal, Work, WorkRefused
-from services.anonymise.elements import File
-from services.anonymise.engine import Seen
+from services.anonymise.engine.deidentifying import Seen
+from services.anonymise.engine.elements import File
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.profile import Profile
 from services.anonymise.errors import DoubtfulPixelsError, ProfileError, Reason, RefusedError
-from services.anonymise.options import Option
 from services.anonymise.ports import PixelWorkers
-from services.anonymise.profile import Profile
 from services.pixels.errors import NotDescribed
 
 _STUDY, _SERIES, _INSTANCE = 0x0020000D, 0x0020000E, 0x00080018
@@ -30,7 +30,7 @@ Decided = Callable[[str], Decision | None]
 
 
 class BurnedIn:
-    """A cleaner of pixels, as `services.anonymise.engine.PixelCleaner` wants it."""
+    """A cleaner of pixels, as `services.anonymise.engine.deidentifying.PixelCleaner` wants it."""
 
     def __init__(self, *, rules: Sequence[DeviceRule], workers: PixelWorkers, decided: Decided) -> None:
         self._rules = rules

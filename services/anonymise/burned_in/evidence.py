@@ -14,8 +14,8 @@ from typing import Final
 
 from services.anonymise.burned_in.devices import Device, DeviceRule, Rule, rule_for
 from services.anonymise.burned_in.model import Box, Ground
-from services.anonymise.elements import Element, File, items_of
-from services.anonymise.kinds import Kind, kind_of
+from services.anonymise.engine.elements import Element, File, items_of
+from services.anonymise.engine.kinds import Kind, kind_of
 
 _SOP_CLASS_UID, _IMAGE_TYPE, _MODALITY, _CONVERSION_TYPE = 0x00080016, 0x00080008, 0x00080060, 0x00080064
 _MANUFACTURER, _MODEL, _SOFTWARE = 0x00080070, 0x00081090, 0x00181020

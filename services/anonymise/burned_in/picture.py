@@ -12,7 +12,7 @@ from pydicom.uid import UID
 from services.anonymise.burned_in.evidence import number_of, text_of
 from services.anonymise.burned_in.model import Box
 from services.anonymise.burned_in.question import Answer, Question
-from services.anonymise.elements import PIXEL_DATA, Element, File
+from services.anonymise.engine.elements import PIXEL_DATA, Element, File
 from services.pixels.description import Description, describe
 from services.pixels.errors import NotDescribed
 from services.pixels.rendering.palettes import Channel, Palette

@@ -9,8 +9,8 @@ from dataclasses import replace
 from services.anonymise.burned_in.model import Box, covering
 from services.anonymise.burned_in.picture import picture_of
 from services.anonymise.burned_in.work import Work, WorkRefused
-from services.anonymise.elements import read_file
-from services.anonymise.engine import Policy
+from services.anonymise.engine.deidentifying import Policy
+from services.anonymise.engine.elements import read_file
 from services.anonymise.errors import HeldError, NotQuarantinedError, Reason, RefusedError, SeriesChangedError
 from services.anonymise.handlers import releasing
 from services.anonymise.handlers.releasing import Limits

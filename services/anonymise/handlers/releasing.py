@@ -8,9 +8,10 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.anonymise.admission import admitted_kind
 from services.anonymise.burned_in.model import Finding
-from services.anonymise.engine import Policy, deidentify
+from services.anonymise.engine.admission import admitted_kind
+from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.report import Report
 from services.anonymise.errors import (
     DamagedInstanceError,
     DoubtfulPixelsError,
@@ -31,7 +32,6 @@ from services.anonymise.model import (
 )
 from services.anonymise.ports import Bulletin, Read, Releases, SourceArchive, WorkStore
 from services.anonymise.records import record
-from services.anonymise.report import Report
 from services.chassis import telemetry
 from services.chassis.faults import Fault, PermanentFault
 from services.chassis.principal import Principal

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.anonymise.engine import Policy, deidentify
+from services.anonymise.engine.deidentifying import Policy, deidentify
 from services.anonymise.errors import RefusedError
 from services.anonymise.model import DeidentifiedInstance
 from services.anonymise.ports import Releases

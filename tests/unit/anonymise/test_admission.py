@@ -4,9 +4,9 @@ import struct
 
 import pytest
 
-from services.anonymise.engine import Policy, deidentify
+from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.pseudonyms import Pseudonyms
 from services.anonymise.errors import Reason, RefusedError
-from services.anonymise.pseudonyms import Pseudonyms
 from tests.unit.anonymise import planted
 from tests.unit.anonymise.planted import ct, element, part10
 

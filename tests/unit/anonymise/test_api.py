@@ -8,8 +8,8 @@ import pydicom
 import pytest_asyncio
 
 from services.anonymise.api import deidentify as api
-from services.anonymise.engine import Policy
-from services.anonymise.pseudonyms import Pseudonyms
+from services.anonymise.engine.deidentifying import Policy
+from services.anonymise.engine.pseudonyms import Pseudonyms
 from services.chassis import http
 from services.chassis.health import Health
 from services.chassis.log import Log

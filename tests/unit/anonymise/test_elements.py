@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.anonymise.elements import IMPLICIT, PIXEL_DATA, Coding, items_of, read_file
-from services.anonymise.engine import Policy, deidentify
+from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.elements import IMPLICIT, PIXEL_DATA, Coding, items_of, read_file
+from services.anonymise.engine.pseudonyms import Pseudonyms
 from services.anonymise.errors import RefusedError
-from services.anonymise.pseudonyms import Pseudonyms
 from tests.unit.anonymise import planted
 from tests.unit.anonymise.planted import ct, element, fragments, items, open_sequence, part10
 

@@ -9,12 +9,12 @@ import pytest
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 
-from services.anonymise.attributes import attribute_of
-from services.anonymise.engine import Policy, deidentify
+from services.anonymise.engine.attributes import attribute_of
+from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.pseudonyms import Pseudonyms
+from services.anonymise.engine.table import standard_table
 from services.anonymise.errors import Reason, RefusedError
 from services.anonymise.model import Action, Because, UidKind
-from services.anonymise.pseudonyms import Pseudonyms
-from services.anonymise.table import standard_table
 from tests.unit.anonymise import planted
 from tests.unit.anonymise.planted import ct, element, fragments, items, open_sequence, part10
 
@@ -457,7 +457,7 @@ def test_the_report_tells_what_was_done_to_every_element_and_by_which_rule() -> 
 
 def test_an_identifier_that_cannot_be_taken_out_keeps_the_instance_in(monkeypatch: pytest.MonkeyPatch) -> None:
     # The check has to be able to fail: let the walk write a device's serial number, as a mistake of ours would.
-    monkeypatch.setattr("services.anonymise.walk.Walk._write", _that_forgets)
+    monkeypatch.setattr("services.anonymise.engine.walk.Walk._write", _that_forgets)
     with pytest.raises(RefusedError) as refused:
         deidentify(part10(ct(element(0x00080050, "SH", b"ACC-4711-0815"))), POLICY)
     assert refused.value.code == Reason.PHI_LEFT

@@ -12,13 +12,13 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from services.anonymise.attributes import dummies
-from services.anonymise.elements import read_file
-from services.anonymise.engine import Policy, clean, deidentify
+from services.anonymise.engine.attributes import dummies
+from services.anonymise.engine.deidentifying import Policy, clean, deidentify
+from services.anonymise.engine.elements import read_file
+from services.anonymise.engine.pseudonyms import Pseudonyms, is_well_known
+from services.anonymise.engine.table import standard_table
+from services.anonymise.engine.words import medical_words
 from services.anonymise.errors import Reason, RefusedError
-from services.anonymise.pseudonyms import Pseudonyms, is_well_known
-from services.anonymise.table import standard_table
-from services.anonymise.words import medical_words
 
 POLICY = Policy(Pseudonyms(b"k" * 32))
 DUMMIES = {value.decode() for value in dummies()}  # some files say so themselves

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import pydicom
 import pytest
 
-from services.anonymise.engine import Policy
+from services.anonymise.engine.deidentifying import Policy
+from services.anonymise.engine.pseudonyms import Pseudonyms
+from services.anonymise.engine.report import Report
 from services.anonymise.errors import DamagedInstanceError, NotReleasedError, Reason, RefusedError, SeriesChangedError
 from services.anonymise.handlers import releasing as handlers
 from services.anonymise.handlers.releasing import Limits
-from services.anonymise.pseudonyms import Pseudonyms
-from services.anonymise.report import Report
 from services.chassis.faults import PassingFault
 from services.chassis.principal import Principal
 from services.contracts.events import (

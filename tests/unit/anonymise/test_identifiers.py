@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.anonymise.identifiers import Identifiers
+from services.anonymise.engine.identifiers import Identifiers
 
 
 def of(*values: tuple[str, bytes]) -> Identifiers:

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from services.anonymise.adapters.key_command import read_keys
+from services.anonymise.engine.pseudonyms import Pseudonyms
 from services.anonymise.errors import KeyFileError
-from services.anonymise.pseudonyms import Pseudonyms
 
 
 def test_the_first_key_is_the_current_one_and_older_ones_are_known() -> None:

@@ -6,8 +6,8 @@ import struct
 import pytest
 from PIL import ImageCms
 
-from services.anonymise import icc
-from services.anonymise.documents import empty_document
+from services.anonymise.engine import icc
+from services.anonymise.engine.documents import empty_document
 
 
 def test_a_colour_profile_keeps_its_colours_and_loses_its_texts() -> None:

@@ -7,12 +7,12 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from services.anonymise.engine import Policy, deidentify
+from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.private import standard_safe_list
+from services.anonymise.engine.profile import Profile, Rule, Treatment
+from services.anonymise.engine.pseudonyms import Pseudonyms
 from services.anonymise.model import Action, Because
-from services.anonymise.options import Option
-from services.anonymise.private import standard_safe_list
-from services.anonymise.profile import Profile, Rule, Treatment
-from services.anonymise.pseudonyms import Pseudonyms
 from tests.unit.anonymise import planted
 from tests.unit.anonymise.planted import ct, element, items, part10
 

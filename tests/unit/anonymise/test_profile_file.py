@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from services.anonymise.engine.kinds import Kind, kind_of
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.private import PrivateKey
+from services.anonymise.engine.profile import Treatment, basic_profile, default_profile
+from services.anonymise.engine.profile_file import read_profile
 from services.anonymise.errors import ProfileError
-from services.anonymise.kinds import Kind, kind_of
-from services.anonymise.options import Option
-from services.anonymise.private import PrivateKey
-from services.anonymise.profile import Treatment, basic_profile, default_profile
-from services.anonymise.profile_file import read_profile
 
 FOLDER = Path("deploy/profiles")
 HEAD = "schema: 1\nname: mine\nedition: 2026c\nkinds: [image-volumes]\n"

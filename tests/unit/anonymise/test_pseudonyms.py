@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from services.anonymise.pseudonyms import Pseudonyms, is_well_known
+from services.anonymise.engine.pseudonyms import Pseudonyms, is_well_known
 
 
 def test_a_uid_gets_the_same_pseudonym_at_any_time() -> None:

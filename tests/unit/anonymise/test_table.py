@@ -6,15 +6,15 @@ from importlib.resources import files
 
 import pytest
 
+from services.anonymise.engine.options import OF_PIXELS, Option
+from services.anonymise.engine.table import RANGES, ROOT, resolve, standard_table
 from services.anonymise.model import Action, Code
-from services.anonymise.options import OF_PIXELS, Option
-from services.anonymise.table import RANGES, ROOT, resolve, standard_table
 
 CT, SEG, GSPS, SR = (f"1.2.840.10008.5.1.4.1.1.{number}" for number in ("2", "66.4", "11.1", "88.33"))
 
 
 def rows() -> list[dict[str, str]]:
-    table = files("services.anonymise") / "profiles" / "ps3.15-2026c-table-e1-1.csv"
+    table = files("services.anonymise.engine") / "profiles" / "ps3.15-2026c-table-e1-1.csv"
     return list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
 
 

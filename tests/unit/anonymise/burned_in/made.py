@@ -16,11 +16,11 @@ from services.anonymise.burned_in.cleaner import BurnedIn
 from services.anonymise.burned_in.devices import DeviceRule
 from services.anonymise.burned_in.model import Decision
 from services.anonymise.burned_in.workers import Workers
-from services.anonymise.engine import Policy, deidentify
-from services.anonymise.kinds import Kind
-from services.anonymise.options import Option
-from services.anonymise.profile import Profile
-from services.anonymise.pseudonyms import Pseudonyms
+from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.kinds import Kind
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.profile import Profile
+from services.anonymise.engine.pseudonyms import Pseudonyms
 from services.dicom.transfer_syntaxes import EXPLICIT_BIG_ENDIAN, IMPLICIT_LITTLE_ENDIAN
 from services.pixels.decoding import Decoded, native
 from services.pixels.description import Description

@@ -15,10 +15,10 @@ from services.anonymise.burned_in.model import Box, Decision, Doubt
 from services.anonymise.burned_in.picture import picture_of
 from services.anonymise.burned_in.work import Refusal, Work, WorkRefused
 from services.anonymise.burned_in.workers import Workers
-from services.anonymise.elements import read_file
+from services.anonymise.engine.elements import read_file
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.profile import Profile
 from services.anonymise.errors import DoubtfulPixelsError, ProfileError, Reason, RefusedError
-from services.anonymise.options import Option
-from services.anonymise.profile import Profile
 from tests.unit.anonymise.burned_in.made import ALL, ASKED, CT, US, cleaned, cleaner, instance
 
 PLAIN = background("body", 200, 300)

@@ -12,7 +12,7 @@ from pydicom import Dataset, Sequence
 from services.anonymise.burned_in.devices import DeviceRule, Rule
 from services.anonymise.burned_in.evidence import Evidence, evidence_of
 from services.anonymise.burned_in.model import Box, Ground
-from services.anonymise.elements import read_file
+from services.anonymise.engine.elements import read_file
 from tests.unit.anonymise.burned_in.made import CT, SECONDARY, US, instance
 from tests.unit.anonymise.planted import ct, element, part10
 

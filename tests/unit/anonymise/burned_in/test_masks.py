@@ -13,7 +13,7 @@ from services.anonymise.burned_in.masking import covered
 from services.anonymise.burned_in.model import Box, Decision
 from services.anonymise.burned_in.picture import picture_of
 from services.anonymise.burned_in.workers import Workers
-from services.anonymise.elements import read_file
+from services.anonymise.engine.elements import read_file
 from services.dicom.transfer_syntaxes import EXPLICIT_LITTLE_ENDIAN
 from services.pixels.decoding import conformed, decode
 from services.pixels.syntaxes import ABILITIES, DEFLATED_FRAMES, lossless

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from services.anonymise.attributes import STRINGS, dummies
-from services.anonymise.pseudonyms import is_well_known
+from services.anonymise.engine.attributes import STRINGS, dummies
+from services.anonymise.engine.pseudonyms import is_well_known
 
 _SHORTEST = 4
 _SHORTEST_WITH_DIGITS = 6

@@ -22,7 +22,7 @@ Values = frozenset[bytes]
 @cache
 def needed() -> Mapping[int, Values]:
     """What is needed, by tag; read once."""
-    table = files("services.anonymise") / "profiles" / "needed.csv"
+    table = files("services.anonymise.engine") / "profiles" / "needed.csv"
     with table.open(encoding="utf-8") as rows:
         return {
             _tag(row["keyword"]): frozenset(value.encode() for value in row["values"].split("|") if value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from functools import cache
 
-from services.anonymise.pseudonyms import is_well_known
+from services.anonymise.engine.pseudonyms import is_well_known
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 

@@ -12,8 +12,8 @@ from functools import cache, cached_property
 from importlib.resources import files
 from typing import assert_never
 
+from services.anonymise.engine.options import OF_PIXELS, Option
 from services.anonymise.model import Action, Code
-from services.anonymise.options import OF_PIXELS, Option
 
 EDITION = "2026c"
 RANGES = ("50xxxxxx", "60xx3000", "60xx4000", "gggggggg")
@@ -21,7 +21,7 @@ RANGES = ("50xxxxxx", "60xx3000", "60xx4000", "gggggggg")
 ROOT = 0
 """The `parent` of an element that lies in no sequence."""
 
-_FOLDER = files("services.anonymise") / "profiles"
+_FOLDER = files("services.anonymise.engine") / "profiles"
 
 Types = Mapping[tuple[int, int], str]
 """`1`, `1C`, `2` or `2C` by (tag of the sequence it lies in or ROOT, tag); absent is type 3."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from services.anonymise.attributes import attribute_of
-from services.anonymise.elements import PIXELS, Data, Element, File, items_of, read_file
-from services.anonymise.patients import CHARACTER_SET, charset_of, root_values
-from services.anonymise.uids import SOP_INSTANCE_UID, uid_values
-from services.anonymise.writing import Writer, file_head, written_syntax
+from services.anonymise.engine.attributes import attribute_of
+from services.anonymise.engine.elements import PIXELS, Data, Element, File, items_of, read_file
+from services.anonymise.engine.patients import CHARACTER_SET, charset_of, root_values
+from services.anonymise.engine.uids import SOP_INSTANCE_UID, uid_values
+from services.anonymise.engine.writing import Writer, file_head, written_syntax
 
 _SOP_CLASS_UID = 0x00080016
 _OF_PATIENT_AND_STUDY = (

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 import yaml
 from pydicom.datadict import tag_for_keyword
 
-from services.anonymise.attributes import SHORT_TEXT, Attribute, attribute_of, conforms
+from services.anonymise.engine.attributes import SHORT_TEXT, Attribute, attribute_of, conforms
+from services.anonymise.engine.kinds import Kind
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.private import NUMERIC, TEXT, PrivateKey, SafeList, SafePrivate, standard_safe_list
+from services.anonymise.engine.profile import Documents, Others, Profile, Rule, Treatment
+from services.anonymise.engine.table import EDITION, standard_table
 from services.anonymise.errors import ProfileError
-from services.anonymise.kinds import Kind
 from services.anonymise.model import Because, Code
-from services.anonymise.options import Option
-from services.anonymise.private import NUMERIC, TEXT, PrivateKey, SafeList, SafePrivate, standard_safe_list
-from services.anonymise.profile import Documents, Others, Profile, Rule, Treatment
-from services.anonymise.table import EDITION, standard_table
 
 _KEYS = (
     "schema",

@@ -6,8 +6,8 @@ import struct
 
 from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
-from services.anonymise.attributes import LONG_LENGTH
-from services.anonymise.elements import ITEM, PIXEL_DATA, SEQUENCE_END, UNDEFINED, is_encapsulated
+from services.anonymise.engine.attributes import LONG_LENGTH
+from services.anonymise.engine.elements import ITEM, PIXEL_DATA, SEQUENCE_END, UNDEFINED, is_encapsulated
 
 IMPLEMENTATION_CLASS_UID = "2.25.94171246317286231120718473158216512331"
 IMPLEMENTATION_VERSION_NAME = "PLEXUS_0_1"

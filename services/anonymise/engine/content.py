@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import Enum
 
-from services.anonymise import words
-from services.anonymise.attributes import SHORT_TEXT, dummy
+from services.anonymise.engine import words
+from services.anonymise.engine.attributes import SHORT_TEXT, dummy
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.profile import Rule, Treatment
+from services.anonymise.engine.values import Values
 from services.anonymise.model import Because
-from services.anonymise.options import Option
-from services.anonymise.profile import Rule, Treatment
-from services.anonymise.values import Values
 
 _CODE_PARTS = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080119))
 """Code Value, Coding Scheme Designator, Coding Scheme Version, Long Code Value."""

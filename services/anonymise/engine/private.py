@@ -9,8 +9,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from services.anonymise.attributes import Attribute
-from services.anonymise.elements import Element
+from services.anonymise.engine.attributes import Attribute
+from services.anonymise.engine.elements import Element
 
 NUMERIC = frozenset(("DS", "FD", "FL", "IS", "SL", "SS", "UL", "US", "SV", "UV"))
 TEXT = frozenset(("CS", "LO", "SH"))
@@ -43,7 +43,7 @@ SafeList = Mapping[PrivateKey, SafePrivate]
 @cache
 def standard_safe_list() -> SafeList:
     """The list of the standard, without its bulk bytes, sequences, UIDs and messages: nobody can look into those."""
-    with (files("services.anonymise") / "profiles" / "safe-private.csv").open(encoding="utf-8") as table:
+    with (files("services.anonymise.engine") / "profiles" / "safe-private.csv").open(encoding="utf-8") as table:
         return {
             PrivateKey(row["creator"], int(row["group"], 16), int(row["element"], 16)): SafePrivate(
                 row["vr"], int(row["most"])

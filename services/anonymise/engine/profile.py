@@ -8,11 +8,11 @@ from enum import StrEnum
 from functools import cache
 from typing import NamedTuple
 
-from services.anonymise.kinds import Kind
+from services.anonymise.engine.kinds import Kind
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.private import SafeList
+from services.anonymise.engine.table import Row, Table, standard_table
 from services.anonymise.model import Because, Code
-from services.anonymise.options import Option
-from services.anonymise.private import SafeList
-from services.anonymise.table import Row, Table, standard_table
 
 
 class Treatment(StrEnum):

@@ -3,10 +3,10 @@ header tells."""
 
 from __future__ import annotations
 
-from services.anonymise.elements import PIXELS, Element, File, is_encapsulated
+from services.anonymise.engine.elements import PIXELS, Element, File, is_encapsulated
+from services.anonymise.engine.kinds import Kind, kind_of
+from services.anonymise.engine.profile import Documents, Profile
 from services.anonymise.errors import Reason, RefusedError
-from services.anonymise.kinds import Kind, kind_of
-from services.anonymise.profile import Documents, Profile
 
 _SOP_CLASS_UID = 0x00080016
 _BURNED_IN_ANNOTATION = 0x00280301

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from services.anonymise import icc, marks
-from services.anonymise.attributes import IDENTIFYING, STRINGS, Attribute, attribute_of, conforms, dummy
-from services.anonymise.content import ContentCleaner
-from services.anonymise.decisions import Decision, may_stand, removed
-from services.anonymise.documents import ENCAPSULATED_DOCUMENT, empty_document
-from services.anonymise.elements import PIXEL_DATA, PIXELS, Element, File, items_of
+from services.anonymise.engine import icc, marks
+from services.anonymise.engine.attributes import IDENTIFYING, STRINGS, Attribute, attribute_of, conforms, dummy
+from services.anonymise.engine.content import ContentCleaner
+from services.anonymise.engine.decisions import Decision, may_stand, removed
+from services.anonymise.engine.documents import ENCAPSULATED_DOCUMENT, empty_document
+from services.anonymise.engine.elements import PIXEL_DATA, PIXELS, Element, File, items_of
+from services.anonymise.engine.needed import let_through, needed
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.patients import PATIENT_ID, charset_of, name_words, normalised, patient_of, root_values
+from services.anonymise.engine.private import NUMERIC, Blocks
+from services.anonymise.engine.profile import Documents, Others, Profile, Rule, Treatment
+from services.anonymise.engine.pseudonyms import Pseudonyms
+from services.anonymise.engine.table import ROOT, resolve
+from services.anonymise.engine.uids import SOP_INSTANCE_UID, UidMap, uid_values
+from services.anonymise.engine.values import Values
+from services.anonymise.engine.watch import Kept, Watch
+from services.anonymise.engine.writing import Writer, file_head, written_syntax
 from services.anonymise.errors import Reason, RefusedError
 from services.anonymise.model import Action, Because, Code, Taken
-from services.anonymise.needed import let_through, needed
-from services.anonymise.options import Option
-from services.anonymise.patients import PATIENT_ID, charset_of, name_words, normalised, patient_of, root_values
-from services.anonymise.private import NUMERIC, Blocks
-from services.anonymise.profile import Documents, Others, Profile, Rule, Treatment
-from services.anonymise.pseudonyms import Pseudonyms
-from services.anonymise.table import ROOT, resolve
-from services.anonymise.uids import SOP_INSTANCE_UID, UidMap, uid_values
-from services.anonymise.values import Values
-from services.anonymise.watch import Kept, Watch
-from services.anonymise.writing import Writer, file_head, written_syntax
 
 _DEEPEST = 32
 _SOP_CLASS_UID = 0x00080016

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple
 
-from services.anonymise.attributes import SHORT_TEXT, STRINGS, Attribute, attribute_of
-from services.anonymise.elements import Element, items_of
-from services.anonymise.identifiers import Identifiers
-from services.anonymise.words import without_known
+from services.anonymise.engine.attributes import SHORT_TEXT, STRINGS, Attribute, attribute_of
+from services.anonymise.engine.elements import Element, items_of
+from services.anonymise.engine.identifiers import Identifiers
+from services.anonymise.engine.words import without_known
 
 _UNSEARCHED = frozenset(("AS", "DA", "DT", "TM", "UI"))
 """What an option keeps of these stays: a newborn's study has the date of birth."""

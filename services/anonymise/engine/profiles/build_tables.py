@@ -1,6 +1,6 @@
 """Makes the tables of this folder from public packages; run by hand when the standard's edition changes.
 
-    python services/anonymise/profiles/build_tables.py DICOM_ANONYMIZER_WHEEL DICOM_STANDARD_WHEEL
+    python services/anonymise/engine/profiles/build_tables.py DICOM_ANONYMIZER_WHEEL DICOM_STANDARD_WHEEL
 
 How each column comes about, and what it is worth, is in README.md beside this file. Nothing imports this module.
 """

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.anonymise.admission import admit
-from services.anonymise.elements import Data, File, read_file
+from services.anonymise.engine.admission import admit
+from services.anonymise.engine.elements import Data, File, read_file
+from services.anonymise.engine.options import OF_PIXELS, Option
+from services.anonymise.engine.profile import Profile, basic_profile
+from services.anonymise.engine.pseudonyms import Pseudonyms
+from services.anonymise.engine.walk import Walk
+from services.anonymise.engine.words import without_known
 from services.anonymise.errors import ProfileError, Reason, RefusedError
 from services.anonymise.model import DeidentifiedInstance
-from services.anonymise.options import OF_PIXELS, Option
-from services.anonymise.profile import Profile, basic_profile
-from services.anonymise.pseudonyms import Pseudonyms
-from services.anonymise.walk import Walk
-from services.anonymise.words import without_known
 
 
 class Seen(NamedTuple):

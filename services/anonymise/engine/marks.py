@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Mapping
 
 from pydicom.datadict import keyword_for_tag
 
-from services.anonymise.options import BY_CODE, Option
-from services.anonymise.profile import Profile
-from services.anonymise.writing import Writer
+from services.anonymise.engine.options import BY_CODE, Option
+from services.anonymise.engine.profile import Profile
+from services.anonymise.engine.writing import Writer
 
 PATIENT_IDENTITY_REMOVED = 0x00120062
 DEIDENTIFICATION_METHOD = 0x00120063

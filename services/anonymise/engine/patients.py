@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from services.anonymise.elements import Element
+from services.anonymise.engine.elements import Element
 from services.dicom.charsets import CharacterSet, character_set
 
 PATIENT_ID = 0x00100020

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from services.anonymise.attributes import STRINGS
-from services.anonymise.elements import Element
+from services.anonymise.engine.attributes import STRINGS
+from services.anonymise.engine.elements import Element
+from services.anonymise.engine.options import Option
 from services.anonymise.model import Action, Because
-from services.anonymise.options import Option
 
 Decision = tuple[Action, Because | Option, bytes | None]
 """What is done, by which rule, and what is written; None for nothing."""

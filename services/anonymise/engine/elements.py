@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
-from services.anonymise.attributes import LONG_LENGTH, VRS
+from services.anonymise.engine.attributes import LONG_LENGTH, VRS
 from services.anonymise.errors import Reason, RefusedError
 
 PIXEL_DATA = 0x7FE00010

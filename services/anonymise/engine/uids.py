@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from services.anonymise.engine.pseudonyms import Pseudonyms, is_well_known
 from services.anonymise.model import Pseudonym, UidKind
-from services.anonymise.pseudonyms import Pseudonyms, is_well_known
 
 STUDY_INSTANCE_UID, SOP_INSTANCE_UID = 0x0020000D, 0x00080018
 _KINDS = {

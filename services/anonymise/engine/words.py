@@ -52,7 +52,7 @@ def _meanings() -> Iterator[str]:
 
 
 def _listed(name: str) -> set[str]:
-    return set((files("services.anonymise") / "profiles" / name).read_text(encoding="utf-8").split())
+    return set((files("services.anonymise.engine") / "profiles" / name).read_text(encoding="utf-8").split())
 
 
 def cleaned(text: str, more: Collection[str] = (), names: Collection[str] = ()) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from pydicom.datadict import keyword_for_tag
 
+from services.anonymise.engine.options import Option
 from services.anonymise.model import Action, Because, Taken
-from services.anonymise.options import Option
 
 _FIELDS = 3
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from services.anonymise import words
-from services.anonymise.attributes import SHORT_TEXT, Attribute, conforms
-from services.anonymise.dates import LONGEST_SHIFT_DAYS, is_temporal, shifted
+from services.anonymise.engine import words
+from services.anonymise.engine.attributes import SHORT_TEXT, Attribute, conforms
+from services.anonymise.engine.dates import LONGEST_SHIFT_DAYS, is_temporal, shifted
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.pseudonyms import Pseudonyms
 from services.anonymise.model import Because
-from services.anonymise.options import Option
-from services.anonymise.pseudonyms import Pseudonyms
 from services.dicom.charsets import CharacterSet
 
 OLDEST = 89
