@@ -95,7 +95,8 @@ def _stop(process: subprocess.Popen[bytes], number: int = signal.SIGTERM) -> Non
         process.wait()
 
 
-async def _make_streams(url: str) -> None:
+async def make_streams(url: str) -> None:
+    """Make the streams of the mesh on a server, as ingest does; waits for the server."""
     async with connected(
         url, service="tests", log=Log("tests"), health=Health(), ack_wait_seconds=10, dead_subject=subjects.DEAD
     ) as bus:
@@ -112,7 +113,7 @@ def nats_url(parts_folder: Path) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     _until(lambda: _listens(port), process, "nats-server")
-    asyncio.run(_make_streams(f"nats://127.0.0.1:{port}"))
+    asyncio.run(make_streams(f"nats://127.0.0.1:{port}"))
     yield f"nats://127.0.0.1:{port}"
     _stop(process)
 

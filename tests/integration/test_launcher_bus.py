@@ -1,4 +1,4 @@
-"""What the two users of the bus may do: the privacy claim is a property of this wiring."""
+"""What the compute zone may do on the bus: the privacy claim is a property of this wiring."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MUST_NOT_SAY = (
     subjects.JOB_RELEASED,
     subjects.JOB_COMPLETED,
     subjects.JOB_CANCELLED,
-    "_INBOX_hospital.x",
+    "_INBOX_ingest.x",
 )
 
 
@@ -75,7 +75,7 @@ async def _refused(client: Client, errors: list[str]) -> bool:
     return False
 
 
-@pytest.mark.parametrize("options", ["{}", '{"user": "compute", "pass": "wrong"}', '{"user": "hospital"}'])
+@pytest.mark.parametrize("options", ["{}", '{"user": "inference", "pass": "wrong"}', '{"user": "ingest"}'])
 async def test_without_a_password_nobody_gets_in(mesh: Mesh, options: str) -> None:
     host, port = mesh.address("nats").rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
@@ -88,27 +88,27 @@ async def test_without_a_password_nobody_gets_in(mesh: Mesh, options: str) -> No
 
 @pytest.mark.parametrize("subject", MAY_SAY)
 async def test_the_compute_zone_may_say_what_became_of_a_job(mesh: Mesh, subject: str) -> None:
-    async with _as(mesh, "compute") as (client, errors):
+    async with _as(mesh, "inference") as (client, errors):
         await client.publish(subject, b"x")
         assert not await _refused(client, errors), errors
 
 
 @pytest.mark.parametrize("subject", MUST_NOT_SAY)
 async def test_the_compute_zone_may_say_nothing_else(mesh: Mesh, subject: str) -> None:
-    async with _as(mesh, "compute") as (client, errors):
+    async with _as(mesh, "inference") as (client, errors):
         await client.publish(subject, b"x")
         assert await _refused(client, errors)
 
 
-@pytest.mark.parametrize("subject", [">", "plexus.>", "_INBOX_hospital.>", "_INBOX.>", "$JS.>", *MUST_NOT_SAY])
+@pytest.mark.parametrize("subject", [">", "plexus.>", "_INBOX_ingest.>", "_INBOX.>", "$JS.>", *MUST_NOT_SAY])
 async def test_the_compute_zone_can_listen_to_nothing_but_its_own_answers(mesh: Mesh, subject: str) -> None:
-    async with _as(mesh, "compute") as (client, errors):
+    async with _as(mesh, "inference") as (client, errors):
         await client.subscribe(subject)
         assert await _refused(client, errors)
 
 
 async def test_the_compute_zone_reads_and_acknowledges_its_stream(mesh: Mesh) -> None:
-    async with _as(mesh, "hospital") as (hospital, _), _as(mesh, "compute") as (compute, errors):
+    async with _as(mesh, "operator") as (hospital, _), _as(mesh, "inference") as (compute, errors):
         await _streams(hospital)
         await hospital.jetstream().publish(subjects.JOB_RELEASED, b"job")
         pull = await compute.jetstream().pull_subscribe(
@@ -122,7 +122,7 @@ async def test_the_compute_zone_reads_and_acknowledges_its_stream(mesh: Mesh) ->
 
 
 async def test_the_compute_zone_cannot_read_make_or_delete_another_stream(mesh: Mesh) -> None:
-    async with _as(mesh, "hospital") as (hospital, _), _as(mesh, "compute") as (compute, _errors):
+    async with _as(mesh, "operator") as (hospital, _), _as(mesh, "inference") as (compute, _errors):
         await _streams(hospital)
         streams = compute.jetstream(timeout=1)
         refused = (NatsTimeoutError, APIError, TimeoutError)

@@ -41,7 +41,7 @@ from services.contracts.events import (
     Result,
     SeriesSettled,
 )
-from tests.conftest import free_port
+from tests.conftest import free_port, make_streams
 from tests.unit.worklist.samples import card
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -143,6 +143,7 @@ def own_nats_url(tmp_path_factory: pytest.TempPathFactory) -> Any:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    asyncio.run(make_streams(f"nats://127.0.0.1:{port}"))
     yield f"nats://127.0.0.1:{port}"
     process.terminate()
     process.wait(20)
