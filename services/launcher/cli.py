@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services.launcher import audit, quarantine
+from services.launcher import audit, conflicts, quarantine
 from services.launcher.errors import LauncherError
 from services.launcher.mesh import Mesh
 from services.launcher.settings import Settings
@@ -73,6 +73,8 @@ def _running(data: Path | None, port_offset: int | None) -> Mesh:
 
 
 app.add_typer(audit.commands(_command, _running, console), name="audit")
+app.add_typer(conflicts.commands(_command, _running, console), name="conflicts")
+app.add_typer(quarantine.commands(_command, _running, console), name="quarantine")
 
 
 def _welcome(mesh: Mesh) -> None:
@@ -356,9 +358,6 @@ def test(context: typer.Context) -> int:
     checks.ensure_programs()
     bringup.set_up(console)
     return 0 if checks.run(console, context.args) else 1
-
-
-app.add_typer(quarantine.commands(_command, _running, console), name="quarantine")
 
 
 def _wait_for_end(mesh: Mesh) -> None:

@@ -165,9 +165,25 @@ async def replace(connection: Connection, entry: Entry, digest: str) -> int:
         raise RacedError
     (place,) = await _look_up(connection, [entry])
     series_of = await _store(connection, [(entry, place)])
+    await _retell(connection, entry, series_of[uid])
     # Last, so that a series of one instance keeps its row, and its revisions.
     await erasing.let_go(connection, {left: 1})
     return series_of[uid]
+
+
+async def _retell(connection: Connection, entry: Entry, series: int) -> None:
+    """What replaces tells of study and series from now on: a correction is to be found by what it says."""
+    for table, key, names, row in (
+        ("series", "$1", columns.SERIES_COLUMNS, columns.series_row(entry)),
+        ("study", "(SELECT study FROM index.series WHERE id = $1)", columns.STUDY_COLUMNS, columns.study_row(entry)),
+    ):
+        told = ", ".join(names)
+        values = columns.placeholders(names, first=2)
+        await connection.execute(
+            f"UPDATE index.{table} SET ({told}) = ROW ({values}) WHERE id = {key}",  # noqa: S608  # names of columns
+            series,
+            *row,
+        )
 
 
 async def _is_kept(entry: Entry, digest: str, transfer_syntax_uid: str, same: Same) -> bool:
