@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from services.audit import merkle, notes, proofs, witness
 from services.audit.adapters.key_file import read_seed
@@ -58,7 +59,8 @@ def commands(  # noqa: PLR0915  # commands, one after another
     app = typer.Typer(help="The log of accesses: show, verify, prove, witness, erase.", no_args_is_help=True)
 
     def client(url: str | None, data: Path | None) -> httpx.Client:
-        return httpx.Client(base_url=(url or running(data, None).url("edge") + "/audit").rstrip("/"), timeout=None)  # noqa: S113  # a large log takes its time
+        base = (url or running(data, None).url("edge") + "/audit").rstrip("/")
+        return httpx.Client(base_url=base, timeout=None, follow_redirects=True)  # noqa: S113  # a large log takes its time
 
     @app.command("list")
     @command
@@ -70,16 +72,23 @@ def commands(  # noqa: PLR0915  # commands, one after another
         since: Annotated[str | None, typer.Option("--from", help="Not before this time (RFC 3339).")] = None,
         until: Annotated[str | None, typer.Option("--to", help="Before this time.")] = None,
         limit: Annotated[int, typer.Option(help="At most so many, newest first.")] = 50,
-        form: Annotated[str, typer.Option("--format", help="json, dicom or fhir.")] = "json",
+        form: Annotated[str, typer.Option("--format", help="table, json, dicom or fhir.")] = "table",
         url: Url = None,
         data: Data = None,
     ) -> None:
         """Print records, newest first. That they were read is itself recorded."""
         asked = {"patient": patient, "study": study, "user": user, "action": action, "from": since, "to": until}
-        params = {name: value for name, value in asked.items() if value} | {"limit": str(limit), "format": form}
+        params = {name: value for name, value in asked.items() if value} | {"limit": str(limit)}
+        params["format"] = "json" if form == "table" else form
         with client(url, data) as http:
             reply = _answer(http.get("", params=params))
-        print(json.dumps(reply.json()["records"], indent=2, ensure_ascii=False) if form == "json" else reply.text)
+        match form:
+            case "table":
+                console.print(table(reply.json()["records"]), soft_wrap=not console.is_terminal)
+            case "json":
+                print(json.dumps(reply.json()["records"], indent=2, ensure_ascii=False))
+            case _:
+                print(reply.text)
 
     @app.command()
     @command
@@ -284,6 +293,25 @@ def _text(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeError) as error:
         raise LauncherError(f"{path} cannot be read ({type(error).__name__})") from error
+
+
+def table(records: list[dict[str, Any]]) -> Table:
+    """Records for a person: who did what to which study, and how it ended."""
+    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for heading in ("at", "who", "from", "what", "outcome", "instances", "study"):
+        shown.add_column(heading, no_wrap=True, justify="right" if heading == "instances" else "left")
+    for each in records:
+        outcome = each.get("outcome", "")
+        shown.add_row(
+            str(each.get("at", ""))[:23].replace("T", " "),
+            each.get("caller", ""),
+            each.get("source", ""),
+            f"{each.get('action', '')} {each.get('detail', '')}".strip(),
+            outcome if outcome == "success" else f"[yellow]{outcome} {each.get('reason_code', '')}[/]",
+            str(each.get("instances") or ""),
+            each.get("study_instance_uid", ""),
+        )
+    return shown
 
 
 def _answer(reply: httpx.Response) -> httpx.Response:

@@ -130,3 +130,12 @@ async def test_the_last_record_deleted_and_everything_put_back_is_shown_by_the_w
     assert (code, "Not signed" in told) == (3, True), told
     code, told = plexus("verify", "--url", url, "--key", key, "--since", tmp_path / "w" / "checkpoint")
     assert (code, "The log does not hold" in told) == (3, True), told
+
+
+def test_the_log_is_listed_for_a_person(hospital: Site, seen: tuple[str, str]) -> None:
+    told = CliRunner().invoke(app, ["audit", "list", "--study", seen[0], "--data", str(hospital.data)])
+    assert told.exit_code == 0, told.output
+    assert seen[0] in told.output
+    assert "retrieve" in told.output and "local" in told.output
+    as_json = CliRunner().invoke(app, ["audit", "list", "--format", "json", "--data", str(hospital.data)])
+    assert json.loads(as_json.output)
