@@ -259,9 +259,9 @@ async def listening(nats_url: str) -> AsyncIterator[Callable[[str], Awaitable[by
     """Gives what is said from now on, by subject."""
     client = await nats.connect(nats_url)
     streams = client.jetstream()
-    new = ConsumerConfig(deliver_policy=DeliverPolicy.NEW)
+    # A configuration each: subscribing writes the subject to deliver to into what it is given.
     heard = {
-        subject: await streams.subscribe(subject, config=new)
+        subject: await streams.subscribe(subject, config=ConsumerConfig(deliver_policy=DeliverPolicy.NEW))
         for subject in (subjects.INSTANCE_DELETED, subjects.AUDIT_RECORDED)
     }
 
