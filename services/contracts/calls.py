@@ -34,6 +34,12 @@ from services.contracts.wire.archive.v1.archive_pb2_grpc import (
     ArchiveStub,
     add_ArchiveServicer_to_server,
 )
+from services.contracts.wire.catalogue.v1.catalogue_pb2 import ActiveModel, ActiveModels, ListActiveRequest
+from services.contracts.wire.catalogue.v1.catalogue_pb2_grpc import (
+    CatalogueServicer,
+    CatalogueStub,
+    add_CatalogueServicer_to_server,
+)
 from services.contracts.wire.ingest.v1.ingest_pb2 import Begin, End, StoreReply, StoreRequest, Whole
 from services.contracts.wire.ingest.v1.ingest_pb2_grpc import (
     IngestServicer,
@@ -57,6 +63,7 @@ ASKERS: Final = {
     f"{_ARCHIVE}/Locate": frozenset({"bridge"}),
     f"{_ARCHIVE}/Check": frozenset({"bridge"}),
     "plexus.anonymise.v1.Anonymise/Reidentify": frozenset({"encode"}),
+    "plexus.catalogue.v1.Catalogue/ListActive": frozenset({"worklist"}),
 }
 """Which services may ask what, where they have certificates. The compute zone is in none of them."""
 
@@ -68,11 +75,15 @@ __all__ = [
     "LEVEL_PATIENT",
     "LEVEL_SERIES",
     "LEVEL_STUDY",
+    "ActiveModel",
+    "ActiveModels",
     "AnonymiseServicer",
     "AnonymiseStub",
     "ArchiveServicer",
     "ArchiveStub",
     "Begin",
+    "CatalogueServicer",
+    "CatalogueStub",
     "CheckReply",
     "CheckRequest",
     "Chunk",
@@ -84,6 +95,7 @@ __all__ = [
     "InstanceList",
     "InstanceRef",
     "Key",
+    "ListActiveRequest",
     "LocateReply",
     "LocateRequest",
     "Original",
@@ -98,5 +110,6 @@ __all__ = [
     "Whole",
     "add_AnonymiseServicer_to_server",
     "add_ArchiveServicer_to_server",
+    "add_CatalogueServicer_to_server",
     "add_IngestServicer_to_server",
 ]

@@ -142,6 +142,11 @@ class ModelCard:
     source: Mapping[str, Any]
     """The card as it was read, for the result file."""
 
+    @property
+    def served(self) -> str:
+        """The name under which Triton serves this very version: several versions of a model are loaded at a time."""
+        return f"{self.name}-{self.version}"
+
     @classmethod
     def from_mapping(cls, card: object) -> ModelCard:
         """The card in `card`, as YAML or JSON gives it.

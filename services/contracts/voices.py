@@ -104,6 +104,7 @@ VOICES: Final = (
         says=(subjects.JOB_COMPLETED, subjects.JOB_FAILED, subjects.JOB_PROGRESSED, subjects.AUDIT_RECORDED),
         hears=(_hears("encode", COMPUTE, subjects.JOB_INFERRED),),
     ),
+    Voice("catalogue", says=(subjects.AUDIT_RECORDED,)),
     Voice(
         "audit", says=(subjects.AUDIT_RECORDED,), hears=(Hears(AUDIT.name, "audit-recorded", subjects.AUDIT_RECORDED),)
     ),

@@ -97,6 +97,7 @@ def _bus(user: str) -> str:
 
 _OBJECTS = "file://{data}/objects"
 _WORK = "file://{data}/work"
+_PACKAGES = "{data}/packages"
 
 PARTS: tuple[Part, ...] = (
     _infrastructure("postgres", Port("postgres", 15432)),
@@ -148,13 +149,26 @@ PARTS: tuple[Part, ...] = (
         TLS_FOLDER="{tls}",
     ),
     _service(
+        "catalogue",
+        8109,
+        grpc=9109,
+        needs=("postgres", "nats", "triton"),
+        DATABASE_URL=_database("catalogue"),
+        NATS_URL=_bus("catalogue"),
+        PACKAGES_FOLDER=_PACKAGES,
+        REPOSITORY_FOLDER="{data}/triton/models",
+        SHIPPED_FOLDER="{models}",
+        TRITON_ADDRESS="{address[triton_grpc]}",
+        TLS_FOLDER="{tls}",
+    ),
+    _service(
         "worklist",
         8104,
-        needs=("postgres", "nats"),
+        needs=("postgres", "nats", "catalogue"),
         DATABASE_URL=_database("worklist"),
         NATS_URL=_bus("worklist"),
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
-        MODELS_FOLDER="{models}",
+        CATALOGUE_ADDRESS="{address[catalogue_grpc]}",
         TLS_FOLDER="{tls}",
     ),
     _service(
@@ -173,11 +187,11 @@ PARTS: tuple[Part, ...] = (
         "inference",
         8106,
         zone=Zone.COMPUTE,
-        needs=("nats", "triton"),
+        needs=("nats", "triton", "catalogue"),
         NATS_URL=_bus("inference"),
         WORK_URL=_WORK,
         TRITON_ADDRESS="{address[triton_grpc]}",
-        MODELS_FOLDER="{models}",
+        PACKAGES_FOLDER=_PACKAGES,
     ),
     _service(
         "encode",
@@ -208,7 +222,7 @@ BY_NAME: Mapping[str, Part] = {part.name: part for part in PARTS}
 PORTS: Mapping[str, Port] = {port.name: port for part in PARTS for port in part.ports}
 OWNERS: Mapping[str, Part] = {port.name: part for part in PARTS for port in part.ports}
 
-DATABASE_ROLES = ("ingest", "archive", "worklist", "anonymise", "audit")
+DATABASE_ROLES = ("ingest", "archive", "worklist", "anonymise", "audit", "catalogue")
 """Roles of PostgreSQL: one a service that needs a database (deploy/postgres/provision.sql)."""
 
 BUS_USERS = ("operator", *(voice.service for voice in VOICES))

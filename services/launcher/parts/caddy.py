@@ -28,6 +28,7 @@ class Caddy:
             "PLEXUS_EDGE_INGEST": settings.address("ingest"),
             "PLEXUS_EDGE_ARCHIVE": settings.address("archive"),
             "PLEXUS_EDGE_WORKLIST": settings.address("worklist"),
+            "PLEXUS_EDGE_CATALOGUE": settings.address("catalogue"),
             "PLEXUS_EDGE_AUDIT": settings.address("audit"),
             "PLEXUS_EDGE_ANONYMISE": settings.address("anonymise"),
             "PLEXUS_EDGE_VIEWER": str(viewer.FOLDER),

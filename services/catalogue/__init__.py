@@ -1,0 +1,9 @@
+"""Which models there are, in which versions, and which of them serve.
+
+Owns: model packages (immutable once they are validated), their states, which version is active (schema `catalogue`),
+and what Triton has loaded.
+Hears: nothing.
+Says: `audit.recorded`.
+Never: sees a study, runs an author's code in its own process, or takes a version out of use before its successor
+answers.
+"""

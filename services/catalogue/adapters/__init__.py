@@ -1,0 +1,1 @@
+"""Where the catalogue's ports meet PostgreSQL, Triton and the file system."""

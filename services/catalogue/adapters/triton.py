@@ -1,0 +1,128 @@
+"""Triton by its gRPC interface (KServe v2 and its model repository extension), and the repository that it reads."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, NoReturn
+
+import numpy as np
+from tritonclient.grpc import InferInput
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from services.catalogue.errors import ModelBrokenError, PackageRefusedError, ServerUnavailableError
+from services.catalogue.ports import Arrays
+from services.contracts.card import ModelCard
+
+_SECONDS: Final = 5.0
+"""For everything but loading and inference."""
+_PASSING: Final = {"UNAVAILABLE", "CANCELLED"}
+_NAME = re.compile(r'^\s*name\s*:\s*"[^"]*"\s*$', re.MULTILINE)
+
+
+class TritonModels:
+    """A `services.catalogue.ports.ModelServer`. Use `connected`."""
+
+    def __init__(self, client: InferenceServerClient, repository: Path, *, load_seconds: float) -> None:
+        self._client = client
+        self._repository = repository
+        self._load_seconds = load_seconds
+        self._laying = asyncio.Lock()
+        repository.mkdir(parents=True, exist_ok=True)
+
+    async def serve(self, served: str, folder: Path, card: ModelCard) -> None:
+        """Lay a package into the repository, and load it; see the port."""
+        async with self._laying:
+            await asyncio.to_thread(lay, folder, self._repository / served, served)
+            try:
+                await self._client.load_model(served, client_timeout=self._load_seconds)
+                ready = await self._client.is_model_ready(served, client_timeout=_SECONDS)
+            except InferenceServerException as error:
+                _raise(error, f"Triton could not load {card.name} {card.version}")
+        if not ready:
+            raise ModelBrokenError(f"Triton could not load {card.name} {card.version}", "it is not ready")
+
+    async def withdraw(self, served: str) -> None:
+        """Unload a model and take it out of the repository; see the port."""
+        place = self._repository / served
+        async with self._laying:
+            if not await asyncio.to_thread(place.exists):
+                return
+            try:
+                await self._client.unload_model(served, client_timeout=_SECONDS)
+            except InferenceServerException as error:
+                if _status(error) in _PASSING:
+                    raise ServerUnavailableError from None
+            await asyncio.to_thread(shutil.rmtree, place, ignore_errors=True)
+
+    async def loaded(self) -> frozenset[str]:
+        """The models that are ready; see the port."""
+        try:
+            index = await self._client.get_model_repository_index(as_json=True, client_timeout=_SECONDS)
+        except InferenceServerException:
+            raise ServerUnavailableError from None
+        return frozenset(model["name"] for model in index.get("models", ()) if model.get("state") == "READY")
+
+    async def infer(self, served: str, inputs: Arrays, *, seconds: float) -> Arrays:
+        """Run a model once; see the port."""
+        tensors = []
+        for name, array in inputs.items():
+            tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+            tensor.set_data_from_numpy(np.ascontiguousarray(array))
+            tensors.append(tensor)
+        try:
+            answer = await self._client.infer(served, tensors, client_timeout=seconds)
+        except InferenceServerException as error:
+            if _status(error) == "DEADLINE_EXCEEDED":
+                raise ModelBrokenError("the model", f"took longer than {seconds:g} seconds") from None
+            _raise(error, "the model")
+        outputs = {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
+        return {name: array for name, array in outputs.items() if array is not None}
+
+
+def lay(package: Path, place: Path, served: str) -> None:
+    """Put the Triton side of a package into a model repository, under the name by which it is served.
+
+    Raises:
+        PackageRefusedError: the package has none.
+    """
+    source = package / "triton"
+    if not (source / "config.pbtxt").is_file():
+        raise PackageRefusedError("there is no triton/config.pbtxt in it")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".coming-", dir=place.parent) as name:
+        copy, old = Path(name) / "new", Path(name) / "old"
+        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        config = copy / "config.pbtxt"
+        text = _NAME.sub("", config.read_text(encoding="utf-8"), count=1)
+        config.unlink()  # what is kept is read-only
+        config.write_text(f'name: "{served}"\n{text.lstrip()}', encoding="utf-8")
+        if place.exists():
+            place.rename(old)
+        copy.rename(place)
+
+
+def _status(error: InferenceServerException) -> str:
+    return str(error.status()).removeprefix("StatusCode.")
+
+
+def _raise(error: InferenceServerException, what: str) -> NoReturn:
+    if _status(error) in _PASSING:
+        raise ServerUnavailableError from None
+    raise ModelBrokenError(what, str(error.message() or "it failed")) from None
+
+
+@asynccontextmanager
+async def connected(address: str, repository: Path, *, load_seconds: float) -> AsyncIterator[TritonModels]:
+    """Triton at `address`, reading `repository`. It need not answer yet."""
+    client = InferenceServerClient(address)
+    try:
+        yield TritonModels(client, repository, load_seconds=load_seconds)
+    finally:
+        await client.close()

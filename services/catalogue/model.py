@@ -1,0 +1,194 @@
+"""Versions of models and their states: frozen values and pure rules.
+
+draft ──checked──▶ validated ──published──▶ published ──retired──▶ retired
+  └─ may be uploaded again; from `validated` on the bytes are fixed
+
+One published version of a model is active: new jobs run on it. The one before it stays loaded, so that going back needs
+no time at all.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from services.catalogue.errors import PackageRefusedError, VersionConflictError
+from services.contracts.card import ModelCard
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_VERSION = re.compile(r"[0-9]+(\.[0-9a-z]+){0,3}")
+"""No hyphen: name and version, joined by one, can be told apart again."""
+_LENGTH = 64
+
+
+class State(StrEnum):
+    """Where a version is."""
+
+    DRAFT = "draft"
+    VALIDATED = "validated"
+    PUBLISHED = "published"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a model.
+
+    Attributes:
+        digest: of the package: SHA-256 over the names and the bytes of its files.
+        card: the model card as it was read.
+        owner: who brought it; `plexus` for what is shipped.
+        report: of the last check, if there was one.
+    """
+
+    name: str
+    version: str
+    digest: str
+    state: State
+    card: Mapping[str, Any]
+    owner: str
+    made_at: datetime
+    report: Mapping[str, Any] | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Name and version."""
+        return self.name, self.version
+
+    def __str__(self) -> str:
+        """Name and version, for people."""
+        return f"{self.name} {self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that was done to a model, and by whom."""
+
+    at: datetime
+    name: str
+    version: str
+    what: str
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """All versions of a model, newest first.
+
+    Attributes:
+        active: the version that new jobs run on, or empty.
+        previous: the one that was active before, or empty: where `rollback` leads.
+    """
+
+    name: str
+    versions: tuple[Version, ...] = ()
+    active: str = ""
+    previous: str = ""
+
+    def version(self, version: str) -> Version | None:
+        """The version of this name."""
+        return next((one for one in self.versions if one.version == version), None)
+
+    @property
+    def serving(self) -> tuple[str, ...]:
+        """The versions that Triton should have loaded: the active one, and the one to go back to."""
+        wanted = dict.fromkeys(name for name in (self.active, self.previous) if name)
+        found = (self.version(name) for name in wanted)
+        return tuple(one.version for one in found if one is not None and one.state is State.PUBLISHED)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a check says of one test case.
+
+    Attributes:
+        figures: such as the Dice coefficient of a label; for people.
+        problems: why it did not pass, in sentences.
+        picture: name of a PNG beside the report, or empty.
+    """
+
+    case: str
+    seconds: float
+    figures: Mapping[str, float] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+    picture: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether there was nothing to complain about."""
+        return not self.problems
+
+
+def check_names(card: ModelCard) -> None:
+    """A model's name and version are used as names of folders, of Triton's models and in addresses.
+
+    Raises:
+        PackageRefusedError: they cannot be.
+    """
+    if len(card.name) > _LENGTH or not _NAME.fullmatch(card.name):
+        raise PackageRefusedError("the card's name is not of the form ct-lung: small letters, digits and hyphens")
+    if len(card.version) > _LENGTH or not _VERSION.fullmatch(card.version):
+        raise PackageRefusedError("the card's version is not of the form 1.0.0: numbers with points between")
+
+
+def replaced(there: Version | None, new: Version) -> Version:
+    """What is kept when a package is uploaded.
+
+    Raises:
+        VersionConflictError: the version is there with other bytes, and they are fixed.
+    """
+    if there is None:
+        return new
+    if there.digest == new.digest:
+        return there
+    if there.state is not State.DRAFT:
+        raise VersionConflictError(f"{there} is {there.state} with other content: raise the card's version")
+    return new
+
+
+def checked(version: Version, report: Mapping[str, Any], *, passed: bool) -> Version:
+    """The version after a check: a draft that passes is validated; what is published stays so."""
+    state = State.VALIDATED if passed and version.state is State.DRAFT else version.state
+    return replace(version, state=state, report=report)
+
+
+def published(version: Version) -> Version:
+    """The version, published; once more changes nothing.
+
+    Raises:
+        VersionConflictError: it has not passed its check, or is retired.
+    """
+    match version.state:
+        case State.PUBLISHED:
+            return version
+        case State.VALIDATED:
+            return replace(version, state=State.PUBLISHED)
+        case State.DRAFT:
+            raise VersionConflictError(f"{version} has not passed its check: plexus model check")
+        case State.RETIRED:
+            raise VersionConflictError(f"{version} is retired")
+
+
+def may_serve(version: Version) -> None:
+    """Only what is published serves.
+
+    Raises:
+        VersionConflictError: it is not.
+    """
+    if version.state is not State.PUBLISHED:
+        raise VersionConflictError(f"{version} is {version.state}: only a published version can be active")
+
+
+def retired(model: Model, version: Version) -> Version:
+    """The version, out of use; once more changes nothing.
+
+    Raises:
+        VersionConflictError: it is the active one.
+    """
+    if version.version == model.active:
+        raise VersionConflictError(f"{version} is active: activate another version first")
+    return replace(version, state=State.RETIRED)

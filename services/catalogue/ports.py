@@ -1,0 +1,145 @@
+"""What the catalogue needs of others, named by role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.catalogue.model import Change, Model, Version
+from services.contracts.card import ModelCard
+from services.contracts.events import AuditRecorded
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """A package that has been unpacked and read."""
+
+    folder: Path
+    card: ModelCard
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What is to be kept and said, in one transaction."""
+
+    model: Model
+    changes: tuple[Change, ...] = ()
+    record: AuditRecorded | None = None
+
+
+class Models(Protocol):
+    """The models that are kept. Deciding is alone with what it decides on: nobody changes it meanwhile."""
+
+    async def decide(self, name: str, decide: Callable[[Model], Decision]) -> Model:
+        """Keep and say what `decide` makes of a model, which is empty if there is none of this name."""
+
+    async def get(self, name: str) -> Model | None:
+        """The model."""
+
+    async def list(self) -> Sequence[Model]:
+        """All models, by name."""
+
+    async def changes(self, name: str) -> Sequence[Change]:
+        """What was done to a model, newest first."""
+
+
+class Packages(Protocol):
+    """Where packages lie. Heavy work: call it in a thread."""
+
+    def unpacked(self, archive: Path) -> AbstractContextManager[Package]:
+        """The package in a tar file, until the context ends.
+
+        Raises:
+            PackageRefusedError: it is none.
+            PackageTooLargeError: it is too large.
+        """
+
+    def read(self, folder: Path) -> Package:
+        """The package in a folder. Raises as `unpacked`."""
+
+    def read_all(self, folder: Path) -> Sequence[Package]:
+        """The packages in the folders of a folder, by name. Raises as `unpacked`."""
+
+    def keep(self, package: Package) -> None:
+        """Put a package in its place, whole or not at all."""
+
+    def folder(self, version: Version) -> Path:
+        """Where a version lies."""
+
+    def cases(self, version: Version) -> Sequence[Case]:
+        """Its test cases, by name.
+
+        Raises:
+            PackageRefusedError: one cannot be read.
+        """
+
+    def reports(self, version: Version) -> Path:
+        """The folder for what a check writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A test case of a package: what goes in, what is to come out, and how near is near enough.
+
+    Attributes:
+        dice: the least Dice coefficient of a label.
+        relative: the largest relative error of any other number.
+    """
+
+    name: str
+    inputs: Arrays
+    expected: Arrays | None
+    dice: float = 0.99
+    relative: float = 0.01
+
+
+class ModelServer(Protocol):
+    """Where models run. Its names of models are its own: `Served`."""
+
+    async def serve(self, served: str, folder: Path, card: ModelCard) -> None:
+        """Lay a package into the server's repository, and load it.
+
+        Raises:
+            ModelBrokenError: it cannot be loaded; what was served before still is.
+            ServerUnavailableError: the server does not answer.
+        """
+
+    async def withdraw(self, served: str) -> None:
+        """Unload a model and take it out of the repository; nothing happens if it is not there."""
+
+    async def loaded(self) -> frozenset[str]:
+        """The models that are ready. Raises `ServerUnavailableError`."""
+
+    async def infer(self, served: str, inputs: Arrays, *, seconds: float) -> Arrays:
+        """Run a model once.
+
+        Raises:
+            ModelBrokenError: it threw, or took longer than `seconds`.
+            ServerUnavailableError: the server does not answer.
+        """
+
+
+class Pictures(Protocol):
+    """What people look at. Heavy work: call it in a thread."""
+
+    def overlay(self, card: ModelCard, inputs: Arrays, outputs: Arrays) -> bytes | None:
+        """A PNG of the labels on the input; None where there is nothing to draw."""
+
+
+class Journal(Protocol):
+    """Where happenings are noted."""
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Note what happened."""
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Note what somebody should look at."""

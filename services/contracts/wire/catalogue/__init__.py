@@ -1,0 +1,1 @@
+"""Generated from proto/; nothing but services.contracts imports it."""
