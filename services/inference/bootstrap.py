@@ -15,7 +15,7 @@ from services.inference.adapters import triton
 from services.inference.adapters.cards import read_cards
 from services.inference.adapters.npz import NpzResults
 from services.inference.adapters.obstore import ObstoreWorkStore
-from services.inference.adapters.pydicom import PydicomSlices
+from services.inference.adapters.pydicom import PydicomReader
 from services.inference.handlers import Limits
 from services.inference.settings import Settings
 from services.inference.subscriptions import subscriptions
@@ -46,7 +46,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         handlers.infer_job,
         cards=cards,
         work=ObstoreWorkStore.at(settings.work_url),
-        reader=PydicomSlices(),
+        reader=PydicomReader(),
         models=models,
         results=NpzResults(),
         events=bus,

@@ -9,6 +9,7 @@ PermanentFault
 ├── ModelUnknown        no card of this name and version, or Triton does not serve it
 ├── InputDamaged        the released input is not whole
 ├── NotAVolume          the series does not make a volume; the code is one of `Refusal`
+├── NotAPicture         the series is not the image or the loop that the model takes; the code is one of `Refusal`
 ├── PixelsUnreadable    an instance cannot be decoded
 ├── ModelFailed         the model threw; its own words, cut short
 ├── ModelTooSlow        no answer within the card's time
@@ -67,17 +68,21 @@ class InputDamaged(PermanentFault):
 
 
 class Refusal(StrEnum):
-    """Why a series does not make a volume."""
+    """Why a series is not what a model takes."""
 
     TOO_FEW = "too-few-slices"
     TOO_LARGE = "volume-too-large"
     SEVERAL_SERIES = "several-series"
     MULTI_FRAME = "multi-frame"
     COLOUR = "colour"
+    GREY = "grey"
     NO_PIXELS = "no-pixels"
     NO_GEOMETRY = "no-geometry"
     NO_RESCALE = "no-rescale"
     NOT_HOUNSFIELD = "not-hounsfield"
+    NOT_SUV = "not-suv"
+    SEVERAL_IMAGES = "several-images"
+    NOT_MULTI_FRAME = "not-multi-frame"
     MIXED_SIZE = "mixed-size"
     MIXED_PIXEL_SPACING = "mixed-pixel-spacing"
     MIXED_ORIENTATION = "mixed-orientation"
@@ -92,6 +97,14 @@ class NotAVolume(PermanentFault):
 
     def __init__(self, refusal: Refusal, why: str) -> None:
         super().__init__(refusal.value, f"the series is not a volume: {why}")
+        self.refusal = refusal
+
+
+class NotAPicture(PermanentFault):
+    """The series is not the image, or the loop, that the model takes."""
+
+    def __init__(self, refusal: Refusal, why: str) -> None:
+        super().__init__(refusal.value, f"the series is not what the model takes: {why}")
         self.refusal = refusal
 
 

@@ -21,8 +21,9 @@ from services.contracts.work import result_key
 from services.inference import assembly
 from services.inference.errors import ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable
 from services.inference.manifest import Entry, read_manifest
-from services.inference.model import Geometry, Outcome, check
-from services.inference.ports import Events, ModelServer, ResultFormat, Room, SliceReader, WorkStore
+from services.inference.model import Outcome
+from services.inference.ports import Events, ModelServer, Reader, ResultFormat, Room, WorkStore
+from services.inference.promises import check
 
 _OF_THE_MODEL = (ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable)
 
@@ -45,7 +46,7 @@ async def infer_job(
     *,
     cards: Mapping[str, ModelCard],
     work: WorkStore,
-    reader: SliceReader,
+    reader: Reader,
     models: ModelServer,
     results: ResultFormat,
     events: Events,
@@ -85,7 +86,7 @@ async def _make(
     card: ModelCard,
     *,
     work: WorkStore,
-    reader: SliceReader,
+    reader: Reader,
     models: ModelServer,
     results: ResultFormat,
     events: Events,
@@ -98,18 +99,19 @@ async def _make(
     entries = read_manifest(await work.read(event.input), event)
     async with AsyncExitStack() as stack:
         with telemetry.span(names.SPAN_ASSEMBLE, {**attributes, names.INSTANCES: len(entries)}):
-            geometry = await assembly.read_geometry(
-                entries, work=work, reader=reader, parallel=limits.parallel, max_bytes=limits.volume_max_bytes
+            layout = await assembly.read_layout(
+                entries, card, work=work, reader=reader, parallel=limits.parallel, max_bytes=limits.volume_max_bytes
             )
-            room = await stack.enter_async_context(models.room(geometry.shape))
-            await _fill(room, event, entries, geometry, work=work, reader=reader, events=events, limits=limits)
+            geometry = layout.geometry
+            room = await stack.enter_async_context(models.room(card, geometry.shape))
+            await _fill(room, event, entries, layout, work=work, reader=reader, events=events, limits=limits)
         assembled = perf_counter()
         await events.mention(JobProgressed(job_id, "infer", 0, 1))
         with telemetry.span(names.SPAN_INFER, attributes):
-            prediction = await room.infer(card, geometry)
+            prediction = await room.infer(geometry)
             await asyncio.to_thread(check, prediction, card, geometry.shape)
         inferred = perf_counter()
-        frames = tuple(entries[index].sop_instance_uid for index in geometry.order)
+        frames = tuple((entries[index].sop_instance_uid, frame) for index, frame in layout.places)
         compute: dict[str, float | str | bool] = {
             "assemble_seconds": round(assembled - started, 3),
             "infer_seconds": round(inferred - assembled, 3),
@@ -124,10 +126,10 @@ async def _fill(
     room: Room,
     event: JobReleased,
     entries: tuple[Entry, ...],
-    geometry: Geometry,
+    layout: assembly.Layout,
     *,
     work: WorkStore,
-    reader: SliceReader,
+    reader: Reader,
     events: Events,
     limits: Limits,
 ) -> None:
@@ -138,7 +140,7 @@ async def _fill(
             await events.mention(JobProgressed(event.job_id, "assemble", done, len(entries)))
 
     await assembly.fill(
-        room.volume, entries, geometry, work=work, reader=reader, parallel=limits.parallel, progress=progress
+        room.volume, entries, layout, work=work, reader=reader, parallel=limits.parallel, progress=progress
     )
 
 

@@ -1,15 +1,16 @@
-"""What this service works on, and the rules by which slices make a volume and an answer fits its card."""
+"""What this service works on, and the rules by which slices make a volume and pictures a loop."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.card import ModelCard
-from services.inference.errors import NotAVolume, OutputMismatch, Refusal
+from services.contracts.card import InputKind, ModelCard
+from services.contracts.tensors import Output
+from services.inference.errors import NotAPicture, NotAVolume, Refusal
 
 MIN_SLICES = 2
 COSINE_TOLERANCE = 1e-3
@@ -27,13 +28,14 @@ GAP = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What the header of a single-frame instance says of its place and its values (PS3.3 C.7.6.2, C.11.1).
+    """Where a single-frame instance, or a frame of an enhanced one, lies (PS3.3 C.7.6.2, C.7.6.16.2).
 
     Attributes:
         row_cosines: of the direction in which the column index grows, LPS.
         column_cosines: of the direction in which the row index grows, LPS.
         position: centre of the first pixel, mm, LPS.
         pixel_spacing: between rows, between columns, mm.
+        frame: its number in its instance, from 1.
     """
 
     series_instance_uid: str
@@ -43,31 +45,63 @@ class Slice:
     column_cosines: tuple[float, float, float]
     position: tuple[float, float, float]
     pixel_spacing: tuple[float, float]
+    frame: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the header of a projection, or of a loop of frames, says of it.
+
+    Attributes:
+        number: Instance Number, by which several make a loop.
+        pixel_spacing: between rows, between columns, mm; None where the image does not say.
+    """
+
+    series_instance_uid: str
+    number: int
+    frames: int
+    rows: int
+    columns: int
+    pixel_spacing: tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Geometry:
-    """How slices stack up to a volume.
+    """How slices stack up to a volume, or frames line up.
 
     Attributes:
         order: for each plane the index of the slice that it comes from.
         shape: planes, rows, columns.
-        spacing: between planes, rows, columns, mm.
-        direction: 3x3; columns are the LPS unit vectors of the column, row and plane index.
+        spacing: between planes, rows, columns, mm; NaN where that is not known.
+        direction: 3x3; columns are the LPS unit vectors of column, row and plane index; of pictures the unit matrix.
+        origin: centre of the first voxel, mm, LPS; None for pictures.
     """
 
     order: tuple[int, ...]
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     direction: NDArray[np.float64]
+    origin: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """A model's answer, as the server gave it."""
+    """A model's answer, as the server gave it: the arrays of the result file that its card promises."""
 
-    labels: NDArray[np.generic]
-    measurements: NDArray[np.generic]
+    labels: NDArray[np.generic] | None = None
+    measurements: NDArray[np.generic] | None = None
+    probabilities: NDArray[np.generic] | None = None
+    map: NDArray[np.generic] | None = None
+    boxes: NDArray[np.generic] | None = None
+    box_labels: NDArray[np.generic] | None = None
+    box_scores: NDArray[np.generic] | None = None
+    classes: NDArray[np.generic] | None = None
+    image: NDArray[np.generic] | None = None
+
+    def arrays(self) -> dict[Output, NDArray[np.generic]]:
+        """What is there, by name."""
+        found = {Output(one.name): getattr(self, one.name) for one in fields(self)}
+        return {name: array for name, array in found.items() if array is not None}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,14 +109,14 @@ class Outcome:
     """What is kept of a job: the answer, where its planes come from, and how it was made.
 
     Attributes:
-        frames: pseudonymous SOP Instance UIDs, one a plane.
+        frames: pseudonymous SOP Instance UID and frame number from 1, one a plane.
         compute: timings and means, for people.
     """
 
     job_id: str
     card: ModelCard
     geometry: Geometry
-    frames: tuple[str, ...]
+    frames: tuple[tuple[str, int], ...]
     prediction: Prediction
     compute: Mapping[str, float | str | bool] = field(default_factory=dict)
 
@@ -117,7 +151,39 @@ def stack(slices: Sequence[Slice]) -> Geometry:
         shape=(len(slices), first.rows, first.columns),
         spacing=(step, *first.pixel_spacing),
         direction=np.stack([across, down, normal], axis=1),
+        origin=(float(positions[0][0]), float(positions[0][1]), float(positions[0][2])),
     )
+
+
+def line_up(pictures: Sequence[Picture], kind: InputKind) -> tuple[Geometry, tuple[tuple[int, int], ...]]:
+    """The one image, or the frames of a loop in their order.
+
+    Returns:
+        The geometry, and for each plane the index of its picture and the number of its frame, from 1.
+
+    Raises:
+        NotAPicture: they are no such thing, with the reason.
+    """
+    if not pictures:
+        raise NotAPicture(Refusal.NO_PIXELS, "it holds no image")
+    series = len({one.series_instance_uid for one in pictures})
+    if series > 1:
+        raise NotAPicture(Refusal.SEVERAL_SERIES, f"its instances belong to {series} series")
+    frames = sum(one.frames for one in pictures)
+    if kind is InputKind.IMAGE and frames > 1:
+        raise NotAPicture(Refusal.SEVERAL_IMAGES, f"it holds {frames} images, and the model takes one")
+    if kind is InputKind.FRAMES and frames == 1:
+        raise NotAPicture(Refusal.NOT_MULTI_FRAME, "it holds a single frame, and the model takes a loop")
+    sizes = len({(one.rows, one.columns) for one in pictures})
+    if sizes > 1:
+        raise NotAPicture(Refusal.MIXED_SIZE, f"its images have {sizes} different sizes")
+    ordered = sorted(range(len(pictures)), key=lambda index: pictures[index].number)
+    planes = tuple((index, frame) for index in ordered for frame in range(1, pictures[index].frames + 1))
+    first = pictures[ordered[0]]
+    spacing = first.pixel_spacing if len({one.pixel_spacing for one in pictures}) == 1 else None
+    rows, columns = spacing or (float("nan"), float("nan"))
+    shape = (len(planes), first.rows, first.columns)
+    return Geometry(tuple(range(len(planes))), shape, (float("nan"), rows, columns), np.eye(3)), planes
 
 
 def _same(slices: Sequence[Slice], first: Slice) -> None:
@@ -171,34 +237,3 @@ def _straight(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> No
             Refusal.SHEARED,
             f"its slices are shifted sideways by up to {beside.max():.1f} mm along the stack (a tilted gantry?)",
         )
-
-
-def check(prediction: Prediction, card: ModelCard, shape: tuple[int, int, int]) -> None:
-    """Compares an answer with what the card promises.
-
-    Raises:
-        OutputMismatch: it is something else.
-    """
-    labels, measurements = prediction.labels, prediction.measurements
-    if labels.dtype != np.uint8:
-        raise OutputMismatch(card.name, f"labels are {labels.dtype} where uint8 is due")
-    if labels.shape != shape:
-        raise OutputMismatch(card.name, f"labels are {_by(labels.shape)} where the volume is {_by(shape)}")
-    counts = np.zeros(256, np.int64)
-    for plane in labels:  # plane by plane: counting turns its input into 64-bit numbers
-        counts += np.bincount(plane.ravel(), minlength=256)
-    strange = set(np.flatnonzero(counts).tolist()) - {0} - {label.value for label in card.labels}
-    if strange:
-        raise OutputMismatch(card.name, f"labels hold {len(strange)} values that the card does not name")
-    due = (len(card.labels), len(card.measurements))
-    if measurements.dtype != np.float32 or measurements.shape != due:
-        raise OutputMismatch(
-            card.name,
-            f"measurements are {_by(measurements.shape)} {measurements.dtype}, where {_by(due)} float32 are due",
-        )
-    if np.isinf(measurements).any():
-        raise OutputMismatch(card.name, "a measurement is infinite")
-
-
-def _by(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape)) or "a single number"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.card import ModelCard
 from services.contracts.events import Event
-from services.inference.model import Geometry, Outcome, Prediction, Slice
+from services.contracts.tensors import Units
+from services.inference.model import Geometry, Outcome, Picture, Prediction, Slice
 
 
 class WorkStore(Protocol):
@@ -34,37 +35,44 @@ class WorkStore(Protocol):
         """Write `data` whole or not at all. Without `replace`, what is there stays and False comes back."""
 
 
-class SliceReader(Protocol):
+class Reader(Protocol):
     """What a PS3.10 file says. Heavy work: call it in a thread."""
 
-    def header(self, data: bytes) -> Slice:
-        """The place of the slice; `data` may end anywhere after the attributes that say it.
+    def slices(self, data: bytes, units: Units) -> tuple[Slice, ...]:
+        """The place of each frame; `data` may end anywhere after the attributes that say it.
 
         Raises:
-            NotAVolume: it cannot be a slice of a volume in Hounsfield units.
+            NotAVolume: they cannot be slices of a volume in these units.
         """
 
-    def decode(self, data: bytes, out: NDArray[np.int16]) -> None:
-        """Write the slice's Hounsfield units into `out` (rows by columns), clipped to 16 bits.
+    def picture(self, data: bytes, units: Units) -> Picture:
+        """What the header says of a projection or a loop; `data` may end anywhere after its attributes.
 
         Raises:
-            PixelsUnreadable: it cannot be decoded, or has another size.
-            NotAVolume: its values are no Hounsfield units.
+            NotAPicture: it cannot be one in these units.
+        """
+
+    def decode(self, data: bytes, units: Units, out: Mapping[int, NDArray[Any]]) -> None:
+        """Write frames, by their numbers from 1, in `units` into `out`.
+
+        Raises:
+            PixelsUnreadable: one cannot be decoded, or has another size.
+            NotAVolume: its values cannot become these units.
         """
 
 
 class Room(Protocol):
-    """Memory for one volume, from which the model can read without another copy."""
+    """Memory for one input, from which the model can read without another copy."""
 
     @property
-    def volume(self) -> NDArray[np.int16]:
-        """To be filled, planes by rows by columns."""
+    def volume(self) -> NDArray[Any]:
+        """To be filled: planes by rows by columns, of the type of the card's units; colours last."""
 
     @property
     def means(self) -> str:
         """How tensors travel, for people: `shared memory` or `gRPC`."""
 
-    async def infer(self, card: ModelCard, geometry: Geometry) -> Prediction:
+    async def infer(self, geometry: Geometry) -> Prediction:
         """Run the model on the volume. The answer may lie in the room: use it before leaving.
 
         Raises:
@@ -78,8 +86,8 @@ class Room(Protocol):
 class ModelServer(Protocol):
     """Where models run."""
 
-    def room(self, shape: tuple[int, int, int]) -> AbstractAsyncContextManager[Room]:
-        """Memory for a volume of `shape`."""
+    def room(self, card: ModelCard, shape: tuple[int, int, int]) -> AbstractAsyncContextManager[Room]:
+        """Memory for an input of `shape` for the model of `card`."""
 
 
 class ResultFormat(Protocol):

@@ -35,7 +35,8 @@ from services.inference.adapters import shared_memory, triton
 from services.inference.adapters.cards import read_cards
 from services.inference.adapters.triton import TritonServer
 from services.inference.errors import ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable
-from services.inference.model import Geometry, Prediction, check
+from services.inference.model import Geometry, Prediction
+from services.inference.promises import check
 from services.inference.settings import SharedMemory
 from tests.conftest import free_port
 from tests.integration.inference_parts import (  # noqa: F401  # fixtures
@@ -65,9 +66,9 @@ async def ask(
     address: str, volume: np.ndarray, card: ModelCard, mode: SharedMemory = SharedMemory.AUTO
 ) -> tuple[Prediction, str]:
     """The answer of a model, copied out of its room, and how it travelled."""
-    async with server(address, mode) as models, models.room(volume.shape) as room:
+    async with server(address, mode) as models, models.room(card, volume.shape) as room:
         room.volume[:] = volume
-        answer = await room.infer(card, geometry_of(volume, tuple(SPACING)))
+        answer = await room.infer(geometry_of(volume, tuple(SPACING)))
         check(answer, card, volume.shape)
         return Prediction(answer.labels.copy(), answer.measurements.copy()), room.means
 
@@ -115,7 +116,7 @@ async def test_ct_bone_finds_the_spine_of_the_phantom(
 async def test_nothing_is_left_in_shared_memory_after_a_job(triton_address: str) -> None:  # noqa: F811
     before = set(shared_memory.FOLDER.glob(f"{shared_memory.PREFIX}*"))
     async with server(triton_address) as models:
-        async with models.room((4, 5, 6)):
+        async with models.room(trouble_card(), (4, 5, 6)):
             assert len(set(shared_memory.FOLDER.glob(f"{shared_memory.PREFIX}*")) - before) == 2
         assert set(shared_memory.FOLDER.glob(f"{shared_memory.PREFIX}*")) == before
         assert await models.sweep_once()
@@ -146,10 +147,10 @@ async def test_a_model_that_is_too_slow_is_stopped_waiting_for_and_its_memory_is
     triton_address: str,  # noqa: F811
 ) -> None:
     async with server(triton_address) as models:
-        async with models.room((4, 5, 6)) as room:
+        async with models.room(trouble_card(0.5), (4, 5, 6)) as room:
             room.volume[:] = trouble(2)
             with pytest.raises(ModelTooSlow, match=r"within 0\.5 s"):
-                await room.infer(trouble_card(0.5), geometry_of(room.volume))
+                await room.infer(geometry_of(room.volume))
         # Triton is still writing into the room: it keeps its own mapping, and forgets it when it is asked again.
         while not await models.sweep_once():
             await asyncio.sleep(0.2)
@@ -175,9 +176,9 @@ async def test_a_triton_that_is_away_is_a_passing_fault_and_not_ready() -> None:
         f"127.0.0.1:{free_port()}", shared_memory=SharedMemory.OFF, log=LOG, health=health
     ) as models:
         assert await health.failing() == ["triton"]
-        async with models.room((4, 5, 6)) as room:
+        async with models.room(trouble_card(), (4, 5, 6)) as room:
             with pytest.raises(TritonUnavailable):
-                await room.infer(trouble_card(), geometry_of(room.volume))
+                await room.infer(geometry_of(room.volume))
 
 
 async def test_tritons_spans_continue_the_trace_of_the_job(
@@ -332,7 +333,7 @@ async def test_a_killed_service_finishes_the_job_after_its_restart_and_leaves_no
         hashlib.sha256((job.work / result_key(job.id)).read_bytes()).hexdigest()
     }
     file, meta = job.result()
-    assert meta["frames"] == [f"2.25.{number}" for number in range(100, 0, -1)]  # file 1 is the slice at the top
+    assert meta["frames"] == [[f"2.25.{number}", 1] for number in range(100, 0, -1)]  # file 1 is the slice at the top
     litres = file["measurements"][:, 0].sum() / 1000
     assert 2.5 < litres < 8
     assert np.count_nonzero(file["labels"]) * 2.5 * 0.898438**2 / 1e6 == pytest.approx(litres, rel=1e-4)

@@ -8,6 +8,7 @@ from pathlib import Path
 import yaml
 
 from services.contracts.card import CardError, ModelCard
+from services.contracts.tensors import promised, units_of
 from services.inference.errors import CardsUnusable
 
 
@@ -24,6 +25,8 @@ def read_cards(folder: Path) -> Mapping[str, ModelCard]:
         package = path.parent.name
         try:
             card = ModelCard.from_mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
+            units_of(card)
+            promised(card)
         except (yaml.YAMLError, UnicodeDecodeError):
             raise CardsUnusable(package, "model.yaml is not YAML") from None
         except OSError:

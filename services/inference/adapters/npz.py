@@ -1,41 +1,47 @@
-"""The result file (`result.npz`): labels, measurements, and JSON that says what they are. No pickles."""
+"""The result file (`result.npz`), schema 2: the arrays that the card promises, and JSON that says what they are."""
 
 from __future__ import annotations
 
 import json
 import zipfile
 from io import BytesIO
+from math import isfinite
 from zlib import error as ZlibError  # noqa: N812  # an exception, whatever zlib calls it
 
 import numpy as np
 
+from services.contracts.tensors import promised
 from services.inference.model import Outcome
 
-_SCHEMA = 1
-_ARRAYS = {"labels.npy", "measurements.npy", "meta.npy"}
+_SCHEMA = 2
 
 
 class NpzResults:
-    """A `services.inference.ports.ResultFormat`."""
+    """A `services.inference.ports.ResultFormat`. No pickles."""
 
     def pack(self, outcome: Outcome) -> bytes:
         """The bytes of the file; see the port."""
+        geometry = outcome.geometry
+        is_placed = geometry.origin is not None
         meta = {
             "schema": _SCHEMA,
             "job_id": outcome.job_id,
             "model": outcome.card.name,
             "model_version": outcome.card.version,
+            "arrays": promised(outcome.card),
             "frames": outcome.frames,
-            "spacing": outcome.geometry.spacing,
+            "spacing": [step if isfinite(step) else None for step in geometry.spacing],
+            "direction": geometry.direction.tolist() if is_placed else None,
+            "origin": geometry.origin,
             "card": dict(outcome.card.source),
             "compute": dict(outcome.compute),
         }
+        arrays = {str(name): array for name, array in outcome.prediction.arrays().items()}
         file = BytesIO()
         np.savez_compressed(
             file,
             allow_pickle=False,
-            labels=outcome.prediction.labels,
-            measurements=outcome.prediction.measurements,
+            **arrays,  # never `file` or `allow_pickle`
             meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
         )
         return file.getvalue()
@@ -44,10 +50,12 @@ class NpzResults:
         """Whether every part of the file is there and undamaged, and it is the job's; see the port."""
         try:
             with zipfile.ZipFile(BytesIO(data)) as archive:
-                if set(archive.namelist()) != _ARRAYS or archive.testzip() is not None:
+                if "meta.npy" not in archive.namelist() or archive.testzip() is not None:
                     return False
                 with archive.open("meta.npy") as member:
                     meta = json.loads(np.lib.format.read_array(member, allow_pickle=False).tobytes())
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError, ZlibError, NotImplementedError):
+                named = {f"{name}.npy" for name in meta["arrays"]}
+                whole = set(archive.namelist()) == named | {"meta.npy"}
+        except (zipfile.BadZipFile, ValueError, EOFError, OSError, ZlibError, NotImplementedError, KeyError, TypeError):
             return False
-        return isinstance(meta, dict) and meta.get("job_id") == job_id
+        return whole and meta.get("schema") == _SCHEMA and meta.get("job_id") == job_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
-from tritonclient.utils import InferenceServerException, triton_to_np_dtype
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
 from services.chassis import telemetry
 from services.chassis.health import Health
 from services.chassis.log import Log
 from services.contracts.card import ModelCard
+from services.contracts.tensors import Output, Units, label_type, promised, sample_type, units_of
 from services.inference.adapters import shared_memory
 from services.inference.adapters.shared_memory import PREFIX, Region, region
 from services.inference.errors import ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable
@@ -42,38 +43,46 @@ class TritonServer:
         self._log = log
 
     @asynccontextmanager
-    async def room(self, shape: tuple[int, int, int]) -> AsyncIterator[_Room]:
-        """Memory for a volume; see the port."""
+    async def room(self, card: ModelCard, shape: tuple[int, int, int]) -> AsyncIterator[_Room]:
+        """Memory for an input; see the port."""
+        units = units_of(card)
+        dtype, full = np.dtype(sample_type(units)), (*shape, 3) if units is Units.RGB else shape
+        sizes = {"volume": dtype.itemsize * int(np.prod(full)), **_output_sizes(card, int(np.prod(shape)))}
         with ExitStack() as regions:
-            pair = await self._regions(shape, regions) if self._share else None
-            if pair is None:
-                yield _Room(self._client, np.empty(shape, np.int16), None)
+            shared = await self._regions(sizes, regions) if self._share else None
+            if shared is None:
+                yield _Room(self._client, card, np.empty(full, dtype), {})
                 return
             try:
-                yield _Room(self._client, cast(NDArray[np.int16], pair[0].array(shape, np.int16)), pair)
+                yield _Room(self._client, card, shared["volume"].array(full, dtype.type), shared)
             finally:
-                for one in pair:
+                for one in shared.values():
                     await self._unregister(one)
 
-    async def _regions(self, shape: tuple[int, int, int], regions: ExitStack) -> tuple[Region, Region] | None:
-        """Regions for the volume and for the labels that Triton has opened; None where that cannot be."""
-        voxels = int(np.prod(shape))
+    async def _regions(self, sizes: Mapping[str, int], regions: ExitStack) -> dict[str, Region] | None:
+        """Regions for the tensors, by name, that Triton has opened; None where that cannot be."""
+        made: dict[str, Region] = {}
         try:
-            # In threads: the kernel clears all of it now.
-            volume = await asyncio.to_thread(regions.enter_context, region(2 * voxels))
-            labels = await asyncio.to_thread(regions.enter_context, region(voxels))
+            for name, size in sizes.items():  # in threads: the kernel clears all of it now
+                made[name] = await asyncio.to_thread(regions.enter_context, region(size))
         except OSError as error:
             if self._mode is SharedMemory.ON:
                 raise TritonUnavailable("shared memory is full or missing") from None
             self._log.warning("shared_memory.not_used", error=type(error).__name__)
             regions.close()
             return None
-        if await self._register(volume) and await self._register(labels):
-            return volume, labels
+        opened: list[Region] = []
+        for one in made.values():
+            if not await self._register(one):
+                break
+            opened.append(one)
+        else:
+            return made
         # It runs elsewhere in spite of its address, say in a container: that holds for the next jobs too.
         self._log.warning("shared_memory.not_used", error="refused by Triton")
         self._share = False
-        await self._unregister(volume)
+        for one in opened:
+            await self._unregister(one)
         regions.close()
         return None
 
@@ -118,24 +127,35 @@ class TritonServer:
         return all([await self._unregister(name) for name in gone])
 
 
+def _output_sizes(card: ModelCard, voxels: int) -> dict[str, int]:
+    """Bytes of the outputs that are as large as the input; the small ones travel with the answer."""
+    sizes = {
+        Output.LABELS: np.dtype(label_type(card)).itemsize * voxels,
+        Output.PROBABILITIES: len(card.labels) * voxels,
+        Output.MAP: 4 * voxels,
+        Output.IMAGE: 3 * voxels,  # three colours of 8 bits; 16 bits of grey are less
+    }
+    return {output: sizes[output] for output in promised(card) if output in sizes}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Room:
     _client: InferenceServerClient
-    volume: NDArray[np.int16]
-    _regions: tuple[Region, Region] | None
+    _card: ModelCard
+    volume: NDArray[Any]
+    _regions: Mapping[str, Region]
 
     @property
     def means(self) -> str:
         """How tensors travel; see the port."""
         return "shared memory" if self._regions else "gRPC"
 
-    async def infer(self, card: ModelCard, geometry: Geometry) -> Prediction:
+    async def infer(self, geometry: Geometry) -> Prediction:
         """Run the model; see the port."""
-        volume = InferInput("volume", list(geometry.shape), "INT16")
-        labels = InferRequestedOutput("labels")
+        card = self._card
+        volume = InferInput("volume", list(self.volume.shape), np_to_triton_dtype(self.volume.dtype))
         if self._regions:
-            volume.set_shared_memory(self._regions[0].name, self.volume.nbytes)
-            labels.set_shared_memory(self._regions[1].name, self.volume.size)
+            volume.set_shared_memory(self._regions["volume"].name, self.volume.nbytes)
         else:
             await asyncio.to_thread(volume.set_data_from_numpy, self.volume)
         inputs = [
@@ -143,11 +163,12 @@ class _Room:
             _tensor("spacing", np.array(geometry.spacing, np.float64)),
             _tensor("direction", geometry.direction),
         ]
+        owed = promised(card)
         try:
             answer = await self._client.infer(
                 card.name,
                 inputs,
-                outputs=[labels, InferRequestedOutput("measurements")],
+                outputs=[self._requested(output) for output in owed],
                 client_timeout=card.timeout_seconds,
                 headers=telemetry.inject(),  # Triton's own spans continue from there
             )
@@ -155,27 +176,34 @@ class _Room:
             if _STUB_DIED in str(error.message()):
                 await self._start_again(card.name)
             raise _fault(error, card) from None
-        measurements = answer.as_numpy("measurements")
-        if measurements is None:
-            raise OutputMismatch(card.name, "it has no measurements")
-        return Prediction(self._labels(answer, card), measurements)
+        return Prediction(**{output.value: self._read(answer, output) for output in owed})
+
+    def _requested(self, output: Output) -> InferRequestedOutput:
+        requested = InferRequestedOutput(output.value)
+        if output in self._regions:
+            requested.set_shared_memory(self._regions[output].name, len(self._regions[output].memory))
+        return requested
+
+    def _read(self, answer: Any, output: Output) -> NDArray[np.generic]:
+        """One output of the answer, as an array; whether it is the right one is checked later."""
+        if output not in self._regions:
+            array = answer.as_numpy(output.value)
+        else:
+            told = answer.get_output(output.value)
+            array = None
+            if told is not None:
+                shape, dtype = tuple(told.shape), triton_to_np_dtype(told.datatype)
+                if dtype is None or np.prod(shape) * np.dtype(dtype).itemsize > len(self._regions[output].memory):
+                    raise OutputMismatch(self._card.name, f"{output} are {told.datatype} {list(shape)}")
+                array = self._regions[output].array(shape, dtype)
+        if array is None:
+            raise OutputMismatch(self._card.name, f"it has no {output}")
+        return cast(NDArray[np.generic], array)
 
     async def _start_again(self, model: str) -> None:
         """Loads a model anew whose process has died: Triton would keep the dead one and answer every job with that."""
         with suppress(InferenceServerException):  # where loading is not ours to ask for, an operator has to
             await self._client.load_model(model, client_timeout=_LOADING_SECONDS)
-
-    def _labels(self, answer: Any, card: ModelCard) -> NDArray[np.generic]:
-        if self._regions is None:
-            labels = answer.as_numpy("labels")
-        else:
-            told = answer.get_output("labels")
-            if told is not None and (told.datatype != "UINT8" or np.prod(told.shape) != self.volume.size):
-                raise OutputMismatch(card.name, f"labels are {told.datatype} {list(told.shape)}")
-            labels = told and self._regions[1].array(tuple(told.shape), triton_to_np_dtype(told.datatype))
-        if labels is None:
-            raise OutputMismatch(card.name, "it has no labels")
-        return cast(NDArray[np.generic], labels)
 
 
 def _tensor(name: str, values: NDArray[np.float64]) -> InferInput:

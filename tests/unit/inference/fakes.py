@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from services.contracts.card import ModelCard
 from services.contracts.events import Event
+from services.contracts.tensors import Units, sample_type, units_of
 from services.inference.errors import InputDamaged
 from services.inference.model import Geometry, Prediction
 
@@ -39,6 +40,7 @@ CARD: Mapping[str, Any] = {
             "unit": {"code": "mL", "scheme": "UCUM", "meaning": "milliliter"},
         }
     ],
+    "input": {"kind": "volume", "units": "HU"},
     "timeout_seconds": 5,
 }
 
@@ -48,10 +50,10 @@ def toy_card() -> ModelCard:
     return ModelCard.from_mapping(CARD)
 
 
-Answer = Callable[[NDArray[np.int16], Geometry], Prediction]
+Answer = Callable[[NDArray[Any], Geometry], Prediction]
 
 
-def bright(volume: NDArray[np.int16], geometry: Geometry) -> Prediction:
+def bright(volume: NDArray[Any], geometry: Geometry) -> Prediction:
     """The toy model: what is above -900 HU has label 3."""
     labels = np.where(volume > -900, 3, 0).astype(np.uint8)
     return Prediction(labels, np.array([[np.count_nonzero(labels)]], np.float32))
@@ -88,11 +90,12 @@ class FakeRoom:
 
     means = "nothing"
 
-    def __init__(self, shape: tuple[int, int, int], answer: Answer) -> None:
-        self.volume = np.zeros(shape, np.int16)
+    def __init__(self, card: ModelCard, shape: tuple[int, int, int], answer: Answer) -> None:
+        units = units_of(card)
+        self.volume: NDArray[Any] = np.zeros((*shape, 3) if units is Units.RGB else shape, sample_type(units))
         self._answer = answer
 
-    async def infer(self, card: ModelCard, geometry: Geometry) -> Prediction:
+    async def infer(self, geometry: Geometry) -> Prediction:
         return self._answer(self.volume, geometry)
 
 
@@ -104,8 +107,8 @@ class FakeModels:
         self.rooms: list[FakeRoom] = []
 
     @asynccontextmanager
-    async def room(self, shape: tuple[int, int, int]) -> AsyncIterator[FakeRoom]:
-        self.rooms.append(FakeRoom(shape, self.answer))
+    async def room(self, card: ModelCard, shape: tuple[int, int, int]) -> AsyncIterator[FakeRoom]:
+        self.rooms.append(FakeRoom(card, shape, self.answer))
         yield self.rooms[-1]
 
 

@@ -70,7 +70,13 @@ def outcome() -> Outcome:
     labels = np.zeros((3, 4, 5), np.uint8)
     labels[1, 2, 3] = 3
     geometry = Geometry((2, 1, 0), (3, 4, 5), (2.5, 0.8, 0.7), np.eye(3))
-    return Outcome("job1", toy_card(), geometry, ("a", "b", "c"), Prediction(labels, np.array([[np.nan]], np.float32)))
+    return Outcome(
+        "job1",
+        toy_card(),
+        geometry,
+        (("a", 1), ("b", 1), ("c", 1)),
+        Prediction(labels, np.array([[np.nan]], np.float32)),
+    )
 
 
 def test_a_result_file_is_whole_only_with_all_of_its_bytes_and_for_its_own_job() -> None:

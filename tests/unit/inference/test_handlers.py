@@ -17,7 +17,7 @@ from services.chassis.faults import Fault
 from services.contracts.events import AuditRecorded, JobFailed, JobInferred, JobProgressed, JobReleased
 from services.contracts.work import manifest_key, result_key
 from services.inference.adapters.npz import NpzResults
-from services.inference.adapters.pydicom import PydicomSlices
+from services.inference.adapters.pydicom import PydicomReader
 from services.inference.errors import (
     InputDamaged,
     ModelFailed,
@@ -48,7 +48,7 @@ async def run(
         job,
         cards={"toy": toy_card()},
         work=work,
-        reader=PydicomSlices(),
+        reader=PydicomReader(),
         models=models or FakeModels(),
         results=NpzResults(),
         events=events,
@@ -67,8 +67,9 @@ async def test_the_volume_is_in_slice_order_and_the_result_says_which_plane_is_w
     events = await run(event(9), work, models)
     assert np.array_equal(models.rooms[0].volume, np.stack([pixels(index) - 1024 for index in range(9)]))
     file, meta = unpacked(work)
-    assert meta["frames"] == [f"2.25.1000{index}" for index in range(9)]
-    assert meta["job_id"] == "job1" and meta["schema"] == 1 and meta["spacing"] == [2.5, 0.8, 0.7]
+    assert meta["frames"] == [[f"2.25.1000{index}", 1] for index in range(9)]
+    assert meta["job_id"] == "job1" and meta["schema"] == 2 and meta["spacing"] == [2.5, 0.8, 0.7]
+    assert meta["origin"] == [-10, -20, 0] and meta["direction"] == [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
     assert meta["card"]["name"] == "toy" and meta["compute"]["infer_seconds"] >= 0
     assert np.array_equal(
         file["labels"], bright(models.rooms[0].volume, Geometry((), (1, 1, 1), (1, 1, 1), np.eye(3))).labels

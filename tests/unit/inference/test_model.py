@@ -10,7 +10,8 @@ import pytest
 
 from services.contracts.work import result_key
 from services.inference.errors import NotAVolume, OutputMismatch, Refusal
-from services.inference.model import Prediction, Slice, check, stack
+from services.inference.model import Prediction, Slice, stack
+from services.inference.promises import check
 from tests.unit.inference.fakes import toy_card
 
 SLICE = Slice(
@@ -139,9 +140,9 @@ def test_an_answer_that_fits_its_card_passes_even_with_nothing_found() -> None:
     ("labels", "measurements", "words"),
     [
         (labels_of().astype(np.float32), np.zeros((1, 1), np.float32), "float32 where uint8"),
-        (labels_of()[:3], np.zeros((1, 1), np.float32), "3 x 4 x 5 where the volume is 4 x 4 x 5"),
+        (labels_of()[:3], np.zeros((1, 1), np.float32), "3 x 4 x 5 where 4 x 4 x 5 is due"),
         (labels_of(3, 7, 9), np.zeros((1, 1), np.float32), "2 values that the card does not name"),
-        (labels_of(), np.zeros((2, 1), np.float32), "2 x 1 float32, where 1 x 1"),
+        (labels_of(), np.zeros((2, 1), np.float32), "2 x 1 where 1 x 1 is due"),
         (labels_of(), np.zeros((1, 1), np.float64), "float64"),
         (labels_of(), np.full((1, 1), np.inf, np.float32), "infinite"),
     ],
