@@ -185,21 +185,23 @@ async def serve_all(
     Raises:
         ServerUnavailableError: Triton does not answer.
     """
-    missing = set(left_out)
     loaded = await server.loaded()
-    for model in await models.list():
-        for name in model.serving:
-            version = found(model, name)
-            card = ModelCard.from_mapping(version.card)
-            if card.served in loaded or card.served in left_out:
-                continue
-            try:
-                await server.serve(card.served, packages.folder(version), card)
-            except ModelBrokenError as error:
-                journal.warning("model.broken", model=version.name, version=name, reason=error.reason)
-                missing.add(card.served)
-            else:
-                journal.info("model.loaded", model=version.name, version=name)
+    missing = set(left_out)
+
+    async def serve(version: Version, card: ModelCard) -> None:
+        try:
+            await server.serve(card.served, packages.folder(version), card)
+        except ModelBrokenError as error:
+            journal.warning("model.broken", model=version.name, version=version.version, reason=error.reason)
+            missing.add(card.served)
+        else:
+            journal.info("model.loaded", model=version.name, version=version.version)
+
+    wanted = [found(model, name) for model in await models.list() for name in model.serving]
+    cards = [(version, ModelCard.from_mapping(version.card)) for version in wanted]
+    await asyncio.gather(
+        *(serve(version, card) for version, card in cards if card.served not in loaded and card.served not in left_out)
+    )
     return frozenset(missing)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
 
 from services.chassis.bus import connected
@@ -12,7 +11,7 @@ from services.contracts import subjects
 from services.contracts.events import JobReleased
 from services.inference import handlers
 from services.inference.adapters import triton
-from services.inference.adapters.cards import read_cards
+from services.inference.adapters.cards import PackageCards
 from services.inference.adapters.npz import NpzResults
 from services.inference.adapters.obstore import ObstoreWorkStore
 from services.inference.adapters.pydicom import PydicomReader
@@ -24,8 +23,6 @@ from services.inference.subscriptions import subscriptions
 async def build(settings: Settings, frame: Frame) -> Runtime:
     """The service, of real parts."""
     enter = frame.parts.enter_async_context
-    cards = await asyncio.to_thread(read_cards, settings.models_folder)
-    frame.log.info("models.read", models=[f"{card.name} {card.version}" for card in cards.values()])
     # The streams are the hospital zone's to make: this service has not the right to.
     bus = await enter(
         connected(
@@ -44,7 +41,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     )
     infer = partial(
         handlers.infer_job,
-        cards=cards,
+        cards=PackageCards(settings.packages_folder),
         work=ObstoreWorkStore.at(settings.work_url),
         reader=PydicomReader(),
         models=models,

@@ -2,11 +2,12 @@
 
 PassingFault
 ├── WorkUnavailable     the work store does not answer
-└── TritonUnavailable   Triton does not answer, or the model's process has just died
+├── TritonUnavailable   Triton does not answer, or the model's process has just died
+└── ModelNotLoaded      Triton does not serve the version now; the catalogue loads what is in use
 PermanentFault
-├── CardsUnusable       the folder of models cannot be used (at the start)
+├── CardUnusable        the card of the version cannot be used
 ├── EventUnreadable     the bytes on `job.released` are no such event, or name impossible things
-├── ModelUnknown        no card of this name and version, or Triton does not serve it
+├── ModelUnknown        no card of this name and version
 ├── InputDamaged        the released input is not whole
 ├── NotAVolume          the series does not make a volume; the code is one of `Refusal`
 ├── NotAPicture         the series is not the image or the loop that the model takes; the code is one of `Refusal`
@@ -39,11 +40,18 @@ class TritonUnavailable(PassingFault):
         super().__init__("triton-unavailable", f"the inference server cannot run the model now ({why})")
 
 
-class CardsUnusable(PermanentFault):
-    """The folder of models cannot be used."""
+class ModelNotLoaded(PassingFault):
+    """Triton does not serve the version: it was started again a moment ago, or the version is long out of use."""
 
-    def __init__(self, package: str, why: str) -> None:
-        super().__init__("cards-unusable", f"the model package {package} cannot be used: {why}")
+    def __init__(self, model: str, version: str) -> None:
+        super().__init__("model-not-loaded", f"Triton does not serve {model} {version} now; see plexus model versions")
+
+
+class CardUnusable(PermanentFault):
+    """The card of a version cannot be used."""
+
+    def __init__(self, model: str, why: str) -> None:
+        super().__init__("card-unusable", f"the package of the model {model} cannot be used: {why}")
 
 
 class EventUnreadable(PermanentFault):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,13 +18,20 @@ from services.contracts.card import ModelCard
 from services.contracts.events import AuditRecorded, JobFailed, JobInferred, JobProgressed, JobReleased
 from services.contracts.work import result_key
 from services.inference import assembly
-from services.inference.errors import ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable
+from services.inference.errors import (
+    ModelFailed,
+    ModelNotLoaded,
+    ModelTooSlow,
+    ModelUnknown,
+    OutputMismatch,
+    TritonUnavailable,
+)
 from services.inference.manifest import Entry, read_manifest
 from services.inference.model import Outcome
-from services.inference.ports import Events, ModelServer, Reader, ResultFormat, Room, WorkStore
+from services.inference.ports import Cards, Events, ModelServer, Reader, ResultFormat, Room, WorkStore
 from services.inference.promises import check
 
-_OF_THE_MODEL = (ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable)
+_OF_THE_MODEL = (ModelFailed, ModelNotLoaded, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +50,7 @@ class Limits:
 async def infer_job(
     event: JobReleased,
     *,
-    cards: Mapping[str, ModelCard],
+    cards: Cards,
     work: WorkStore,
     reader: Reader,
     models: ModelServer,
@@ -62,8 +68,8 @@ async def infer_job(
     key = result_key(event.job_id)
     result = await work.find(key)
     if result is None or not await asyncio.to_thread(results.is_whole, result, event.job_id):
-        card = cards.get(event.model)
-        if card is None or card.version != event.model_version:
+        card = await asyncio.to_thread(cards.find, event.model, event.model_version)
+        if card is None:
             raise ModelUnknown(event.model, event.model_version)
         damaged = result is not None
         made = await _make(

@@ -14,6 +14,17 @@ from services.contracts.tensors import Units
 from services.inference.model import Geometry, Outcome, Picture, Prediction, Slice
 
 
+class Cards(Protocol):
+    """The cards of models. Heavy work: call it in a thread."""
+
+    def find(self, model: str, version: str) -> ModelCard | None:
+        """The card of a version, or None if there is no such version.
+
+        Raises:
+            CardUnusable: there is one, and it cannot be used.
+        """
+
+
 class WorkStore(Protocol):
     """Where inputs and results lie."""
 

@@ -25,8 +25,8 @@ class Settings(BusSettings, ServiceSettings):
     http_port: int = 8106
     work_url: str
     """The work store: `file:///…/work` or `s3://…`."""
-    models_folder: Path
-    """Model packages, a folder each, with `model.yaml` in it: what Triton serves, and what it is to answer."""
+    packages_folder: Path
+    """Model packages, `<name>/<version>/` with `model.yaml` in it, as the catalogue keeps them."""
     triton_address: str = "127.0.0.1:18001"
     """Triton's gRPC address."""
     shared_memory: SharedMemory = SharedMemory.AUTO

@@ -152,6 +152,7 @@ PARTS: tuple[Part, ...] = (
         "catalogue",
         8109,
         grpc=9109,
+        zone=Zone.BOTH,  # it gives Triton its models; it never sees a study
         needs=("postgres", "nats", "triton"),
         DATABASE_URL=_database("catalogue"),
         NATS_URL=_bus("catalogue"),
@@ -164,7 +165,7 @@ PARTS: tuple[Part, ...] = (
     _service(
         "worklist",
         8104,
-        needs=("postgres", "nats", "catalogue"),
+        needs=("postgres", "nats"),
         DATABASE_URL=_database("worklist"),
         NATS_URL=_bus("worklist"),
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
@@ -187,7 +188,7 @@ PARTS: tuple[Part, ...] = (
         "inference",
         8106,
         zone=Zone.COMPUTE,
-        needs=("nats", "triton", "catalogue"),
+        needs=("nats", "triton"),
         NATS_URL=_bus("inference"),
         WORK_URL=_WORK,
         TRITON_ADDRESS="{address[triton_grpc]}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated
@@ -18,7 +18,7 @@ from services.contracts.card import ModelCard
 from services.worklist import handlers
 from services.worklist.errors import NoSuchJobError
 from services.worklist.model import CHANGES_IN_FLIGHT, Job, JobQuery, JobState
-from services.worklist.ports import Changes, Jobs
+from services.worklist.ports import Catalogue, Changes, Jobs
 
 Uid = Annotated[str, Query(pattern=r"^[0-9.]{1,64}$")]
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
@@ -110,15 +110,14 @@ class ModelList(BaseModel):
     models: list[ModelView]
 
 
-def router(*, jobs: Jobs, changes: Changes, cards: Sequence[ModelCard]) -> APIRouter:
+def router(*, jobs: Jobs, changes: Changes, catalogue: Catalogue) -> APIRouter:
     """The routes."""
     routes = APIRouter()
-    models = ModelList(models=[ModelView.of(card) for card in cards])
 
     @routes.get("/models")
     async def list_models() -> ModelList:
         """The models that may run, with their rules."""
-        return models
+        return ModelList(models=[ModelView.of(candidate.card) for candidate in await catalogue.candidates()])
 
     @routes.get("/jobs")
     async def list_jobs(

@@ -11,7 +11,7 @@ from services.chassis.service import Frame, Runtime
 from services.contracts import subjects
 from services.worklist import api
 from services.worklist.adapters.archive import GrpcArchive
-from services.worklist.adapters.cards import read_candidates
+from services.worklist.adapters.catalogue import GrpcCatalogue
 from services.worklist.adapters.changes import JobChanges
 from services.worklist.adapters.postgres import PostgresJobs
 from services.worklist.errors import http_status
@@ -21,10 +21,7 @@ from services.worklist.subscriptions import hear_progress, subscriptions
 
 
 async def build(settings: Settings, frame: Frame) -> Runtime:
-    """Connect the parts; a model that cannot be used stops the start here."""
-    candidates = read_candidates(settings.models_folder)
-    frame.log.info("models.read", models=[f"{found.card.name} {found.card.version}" for found in candidates])
-
+    """Connect the parts."""
     enter = frame.parts.enter_async_context
     url = settings.database_url.get_secret_value()
     await database.migrate(url, package="services.worklist", schema="worklist")
@@ -42,14 +39,16 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     await bus.wait_for(subjects.STREAMS)
     archive = GrpcArchive(await enter(rpc.channel(settings.archive_address, frame.identity)))
 
+    catalogue = GrpcCatalogue(await enter(rpc.channel(settings.catalogue_address, frame.identity)), frame.log)
+
     outbox = Outbox(pool, bus, frame.log)
     jobs = PostgresJobs(pool, outbox)
     changes = JobChanges(url, jobs, frame.log, quiet_seconds=settings.heartbeat_seconds)
     progress = Progress(jobs=jobs, journal=frame.log)
     await bus.overhear(subjects.JOB_PROGRESSED, hear_progress(progress))
-    consumers = subscriptions(candidates=candidates, archive=archive, jobs=jobs, journal=frame.log)
+    consumers = subscriptions(catalogue=catalogue, archive=archive, jobs=jobs, journal=frame.log)
     return Runtime(
-        routers=[api.router(jobs=jobs, changes=changes, cards=[candidate.card for candidate in candidates])],
+        routers=[api.router(jobs=jobs, changes=changes, catalogue=catalogue)],
         background=[
             outbox.relay,
             changes.listen,

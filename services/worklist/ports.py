@@ -74,6 +74,13 @@ class Candidate:
     rule: Rule
 
 
+class Catalogue(Protocol):
+    """Which version of which model is in use."""
+
+    async def candidates(self) -> Sequence[Candidate]:
+        """The models in use, by name, each with its rule. A passing fault: the catalogue does not answer."""
+
+
 class Journal(Protocol):
     """The service's log."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from services.chassis.settings import BusSettings, DatabaseSettings, ServiceSettings, configured
 
 
@@ -14,7 +12,7 @@ class Settings(BusSettings, DatabaseSettings, ServiceSettings):
 
     http_port: int = 8104
     archive_address: str = "127.0.0.1:9103"
-    models_folder: Path = Path(__file__).resolve().parents[2] / "models"
-    """Folder of model packages: each `*/model.yaml` in it is a card."""
+    catalogue_address: str = "127.0.0.1:9109"
+    """The catalogue, which knows the version of each model that is in use."""
     heartbeat_seconds: float = 15.0
     """A stream of events that has nothing to say says so this often, so that nothing between closes it."""

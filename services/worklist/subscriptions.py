@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from services.chassis.bus import Delivery, Subscription
@@ -21,7 +21,7 @@ from services.contracts.events import (
 from services.worklist import handlers
 from services.worklist.errors import UnreadableFactError
 from services.worklist.model import JobFact
-from services.worklist.ports import Candidate, Jobs, Journal, SeriesArchive
+from services.worklist.ports import Catalogue, Jobs, Journal, SeriesArchive
 from services.worklist.progress import Progress
 
 EventT = TypeVar("EventT", bound=Event)
@@ -36,13 +36,12 @@ _FACTS: tuple[tuple[subjects.Stream, type[JobFact]], ...] = (
 )
 
 
-def subscriptions(
-    *, candidates: Sequence[Candidate], archive: SeriesArchive, jobs: Jobs, journal: Journal
-) -> list[Subscription]:
+def subscriptions(*, catalogue: Catalogue, archive: SeriesArchive, jobs: Jobs, journal: Journal) -> list[Subscription]:
     """A durable consumer for each subject."""
 
     async def on_settled(delivery: Delivery) -> None:
         settled = _read(SeriesSettled, delivery.data)
+        candidates = await catalogue.candidates()
         await handlers.select(settled, candidates=candidates, archive=archive, jobs=jobs, journal=journal)
 
     def on_fact(kind: type[JobFact]) -> Callable[[Delivery], Awaitable[None]]:

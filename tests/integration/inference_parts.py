@@ -21,10 +21,10 @@ import pytest
 from services.contracts.card import ModelCard
 from services.launcher.parts.triton import Triton
 from services.launcher.settings import Settings
+from tests.packages import serve_shipped
 from tests.unit.inference.fakes import CARD
 
 CONFIG = """
-name: "trouble"
 backend: "python"
 max_batch_size: 0
 input [
@@ -117,15 +117,17 @@ def triton_spans(triton_settings: Settings) -> Iterator[Spans]:
 
 @pytest.fixture(scope="session")
 def triton_address(triton_settings: Settings, triton_spans: Spans) -> Iterator[str]:
-    """A real Triton with the models of models/ and `trouble`."""
+    """A real Triton with the models that come with Plexus, and `trouble`."""
     part = Triton(triton_settings)
     program = part.prepare()
-    trouble = triton_settings.data / "triton" / "models" / "trouble"
+    repository = triton_settings.data / "triton" / "models"
+    served = [trouble_card().served, *serve_shipped(repository)]
+    trouble = repository / served[0]
     (trouble / "1").mkdir(parents=True)
     (trouble / "config.pbtxt").write_text(CONFIG)
     (trouble / "1" / "model.py").write_text(MODEL)
     process = subprocess.Popen(
-        [*program.argv, "--load-model=trouble"],
+        [*program.argv, *(f"--load-model={name}" for name in served)],
         env=dict(program.environment),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -61,11 +60,8 @@ def triton_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
     part = Triton(settings)
     program = part.prepare()
     repository = settings.data / "triton" / "models"
-    shutil.rmtree(repository)
-    repository.mkdir()
-    arguments = [argument for argument in program.argv if not argument.startswith("--load-model")]
     process = subprocess.Popen(
-        arguments, env=dict(program.environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        program.argv, env=dict(program.environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:
         yield settings.address("triton_grpc"), repository
@@ -202,7 +198,7 @@ async def test_an_author_brings_a_model_checks_it_and_puts_it_in_use(site: Site,
     await asyncio.to_thread(site.commands.move, "author-ct", "1.0.0", "publish")
     model = await asyncio.to_thread(site.commands.move, "author-ct", "1.0.0", "activate")
     assert model["active"] == (await active(site))["author-ct"] == "1.0.0"
-    said = []
+    said: list[AuditRecorded] = []
     while len(said) < 4:
         one = AuditRecorded.from_bytes((await heard.next_msg(20)).data)
         said += [one] if one.service == "catalogue" else []

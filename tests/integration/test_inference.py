@@ -32,9 +32,8 @@ from services.contracts.card import ModelCard
 from services.contracts.events import JobFailed, JobInferred, JobProgressed, JobReleased
 from services.contracts.work import manifest_key, result_key
 from services.inference.adapters import shared_memory, triton
-from services.inference.adapters.cards import read_cards
 from services.inference.adapters.triton import TritonServer
-from services.inference.errors import ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable
+from services.inference.errors import ModelFailed, ModelNotLoaded, ModelTooSlow, OutputMismatch, TritonUnavailable
 from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
@@ -46,6 +45,7 @@ from tests.integration.inference_parts import (  # noqa: F401  # fixtures
     triton_spans,
     trouble_card,
 )
+from tests.packages import keep_shipped, shipped_cards
 from tests.unit.models.phantom import SPACING, Chest, chest, dice
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,7 +80,7 @@ def phantom() -> Chest:
 
 @pytest.fixture(scope="module")
 def cards() -> dict[str, ModelCard]:
-    return dict(read_cards(ROOT / "models"))
+    return shipped_cards()
 
 
 def trouble(first_voxel: int) -> np.ndarray:
@@ -163,9 +163,9 @@ async def test_a_model_whose_process_dies_is_a_passing_fault_and_is_started_agai
     assert not answer.labels.any()
 
 
-async def test_a_model_that_triton_does_not_serve_is_a_permanent_fault(triton_address: str) -> None:  # noqa: F811
+async def test_a_model_that_triton_does_not_serve_is_a_passing_fault(triton_address: str) -> None:  # noqa: F811
     card = ModelCard.from_mapping({**trouble_card().source, "name": "nowhere"})
-    with pytest.raises(ModelUnknown):
+    with pytest.raises(ModelNotLoaded):
         await ask(triton_address, trouble(0), card)
 
 
@@ -225,13 +225,14 @@ class Job:
 @asynccontextmanager
 async def service(job: Job, nats_url: str, triton_grpc: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The service as its own process, ready."""
+    keep_shipped(job.work.parent / "packages")
     port = free_port()
     environment = {
         **os.environ,
         "PLEXUS_INFERENCE_HTTP_PORT": str(port),
         "PLEXUS_INFERENCE_NATS_URL": nats_url,
         "PLEXUS_INFERENCE_WORK_URL": f"file://{job.work}",
-        "PLEXUS_INFERENCE_MODELS_FOLDER": str(ROOT / "models"),
+        "PLEXUS_INFERENCE_PACKAGES_FOLDER": str(job.work.parent / "packages"),
         "PLEXUS_INFERENCE_TRITON_ADDRESS": triton_grpc,
         "PLEXUS_INFERENCE_ACK_WAIT_SECONDS": "2",
     }

@@ -11,16 +11,17 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
+import grpc.aio
 import httpx
 import nats
 import pytest
 import pytest_asyncio
-import yaml
 from nats.aio.msg import Msg
 
 from services.chassis import rpc
@@ -28,7 +29,13 @@ from services.chassis.bus import Bus, connected
 from services.chassis.health import Health
 from services.chassis.log import Log
 from services.contracts import subjects
-from services.contracts.calls import ArchiveServicer, SeriesDescription, SeriesRef, add_ArchiveServicer_to_server
+from services.contracts.calls import (
+    ArchiveServicer,
+    SeriesDescription,
+    SeriesRef,
+    add_ArchiveServicer_to_server,
+    add_CatalogueServicer_to_server,
+)
 from services.contracts.events import (
     AuditRecorded,
     JobCancelled,
@@ -43,6 +50,7 @@ from services.contracts.events import (
 )
 from tests.conftest import free_port, make_streams
 from tests.unit.worklist.samples import card
+from tests.unit.worklist.test_catalogue import FixedCatalogue
 
 ROOT = Path(__file__).resolve().parents[2]
 LUNG = 'series.Modality == "CT" && series.instances >= 20'
@@ -126,14 +134,6 @@ def series() -> Series:
     return Series()
 
 
-def models_folder(folder: Path, **rules: str) -> Path:
-    for name, rule in rules.items():
-        (folder / name).mkdir(parents=True)
-        source = dict(card(name.replace("_", "-"), selection=rule).source)
-        (folder / name / "model.yaml").write_text(yaml.safe_dump(source))
-    return folder
-
-
 @pytest.fixture(scope="module")
 def own_nats_url(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A NATS server of this module's own: what other tests say is not heard here."""
@@ -181,10 +181,17 @@ async def service(environment: dict[str, str], log: Path) -> AsyncIterator[str]:
         assert await process.wait() == 0, log.read_text()
 
 
+def answer(archive: Archive, catalogue: FixedCatalogue, server: grpc.aio.Server) -> None:
+    """Both answer at one address."""
+    add_ArchiveServicer_to_server(archive, server)  # type: ignore[no-untyped-call]
+    add_CatalogueServicer_to_server(catalogue, server)  # type: ignore[no-untyped-call]
+
+
 @pytest_asyncio.fixture(scope="module")
 async def mesh(postgres_url: str, own_nats_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mesh]:
     folder, archive, grpc_port = tmp_path_factory.mktemp("worklist"), Archive(), free_port()
-    models = models_folder(folder / "models", ct_lung=LUNG, ct_bone=BONE, ct_broken=BROKEN)
+    rules = {"ct-bone": BONE, "ct-broken": BROKEN, "ct-lung": LUNG}
+    catalogue = FixedCatalogue(*(card(name, selection=rule) for name, rule in rules.items()))
     server = await asyncpg.connect(postgres_url)
     name = f"worklist_{uuid4().hex}"
     await server.execute(f'CREATE DATABASE "{name}"')
@@ -192,7 +199,7 @@ async def mesh(postgres_url: str, own_nats_url: str, tmp_path_factory: pytest.Te
         "PLEXUS_WORKLIST_DATABASE_URL": postgres_url.rpartition("/")[0] + f"/{name}",
         "PLEXUS_WORKLIST_NATS_URL": own_nats_url,
         "PLEXUS_WORKLIST_ARCHIVE_ADDRESS": f"127.0.0.1:{grpc_port}",
-        "PLEXUS_WORKLIST_MODELS_FOLDER": str(models),
+        "PLEXUS_WORKLIST_CATALOGUE_ADDRESS": f"127.0.0.1:{grpc_port}",
         "PLEXUS_WORKLIST_HEARTBEAT_SECONDS": "0.5",
     }
     logs = [folder / "1.log", folder / "2.log"]
@@ -203,7 +210,7 @@ async def mesh(postgres_url: str, own_nats_url: str, tmp_path_factory: pytest.Te
             grpc_port,
             log=Log("test"),
             grace=1,
-            add=lambda server: add_ArchiveServicer_to_server(archive, server),  # type: ignore[no-untyped-call]
+            add=partial(answer, archive, catalogue),
         ),
         connected(
             own_nats_url,
@@ -465,23 +472,3 @@ async def test_no_log_line_holds_a_uid_and_a_rule_that_fails_is_named(mesh: Mesh
     lines = await mesh.until(logged)
     assert "2.25." not in lines
     assert '"model": "ct-broken"' in lines
-
-
-async def test_a_model_whose_rule_cannot_be_used_stops_the_start(tmp_path: Path) -> None:
-    models = models_folder(tmp_path, ct_wrong="series.Modalty == 'CT'")
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "services.worklist",
-        cwd=ROOT,
-        env={
-            **os.environ,
-            "PLEXUS_WORKLIST_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
-            "PLEXUS_WORKLIST_MODELS_FOLDER": str(models),
-        },
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate()
-    assert process.returncode == 1
-    assert b"ct_wrong" in output
-    assert b"there is no attribute of this keyword" in output

@@ -40,11 +40,11 @@ class TritonModels:
         """Lay a package into the repository, and load it; see the port."""
         async with self._laying:
             await asyncio.to_thread(lay, folder, self._repository / served, served)
-            try:
-                await self._client.load_model(served, client_timeout=self._load_seconds)
-                ready = await self._client.is_model_ready(served, client_timeout=_SECONDS)
-            except InferenceServerException as error:
-                _raise(error, f"Triton could not load {card.name} {card.version}")
+        try:
+            await self._client.load_model(served, client_timeout=self._load_seconds)
+            ready = await self._client.is_model_ready(served, client_timeout=_SECONDS)
+        except InferenceServerException as error:
+            _raise(error, f"Triton could not load {card.name} {card.version}")
         if not ready:
             raise ModelBrokenError(f"Triton could not load {card.name} {card.version}", "it is not ready")
 

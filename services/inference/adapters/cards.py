@@ -1,39 +1,53 @@
-"""Model cards in a folder of packages: each `*/model.yaml`."""
+"""Model cards in the folder of packages that the catalogue keeps: `<name>/<version>/model.yaml`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from pathlib import Path
 
 import yaml
 
 from services.contracts.card import CardError, ModelCard
 from services.contracts.tensors import promised, units_of
-from services.inference.errors import CardsUnusable
+from services.inference.errors import CardUnusable
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
+"""What may be the name of a folder: a name comes with an event, and must not lead elsewhere."""
 
 
-def read_cards(folder: Path) -> Mapping[str, ModelCard]:
-    """The cards of a folder, by the models' names.
+class PackageCards:
+    """The cards of versions. A version's card never changes, so each is read once."""
 
-    Raises:
-        CardsUnusable: the folder is not there, or a card cannot be used.
-    """
-    if not folder.is_dir():
-        raise CardsUnusable("*", "the folder of models is not there (PLEXUS_INFERENCE_MODELS_FOLDER)")
-    cards: dict[str, ModelCard] = {}
-    for path in sorted(folder.glob("*/model.yaml")):
-        package = path.parent.name
+    def __init__(self, folder: Path) -> None:
+        """Read below `folder`. It need not be there yet."""
+        self._folder = folder
+        self._read: dict[tuple[str, str], ModelCard] = {}
+
+    def find(self, model: str, version: str) -> ModelCard | None:
+        """The card of a version, or None if there is no such version.
+
+        Raises:
+            CardUnusable: there is one, and it cannot be used.
+        """
+        if (model, version) in self._read:
+            return self._read[model, version]
+        if not _PLAIN.fullmatch(model) or not _PLAIN.fullmatch(version):
+            return None
         try:
-            card = ModelCard.from_mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
+            text = (self._folder / model / version / "model.yaml").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError):
+            raise CardUnusable(model, "model.yaml cannot be read") from None
+        try:
+            card = ModelCard.from_mapping(yaml.safe_load(text))
             units_of(card)
             promised(card)
-        except (yaml.YAMLError, UnicodeDecodeError):
-            raise CardsUnusable(package, "model.yaml is not YAML") from None
-        except OSError:
-            raise CardsUnusable(package, "model.yaml cannot be read") from None
+        except yaml.YAMLError:
+            raise CardUnusable(model, "model.yaml is not YAML") from None
         except CardError as error:
-            raise CardsUnusable(package, str(error)) from None
-        if card.name in cards:
-            raise CardsUnusable(package, "two packages have the same model name")
-        cards[card.name] = card
-    return cards
+            raise CardUnusable(model, str(error)) from None
+        if (card.name, card.version) != (model, version):
+            raise CardUnusable(model, "its folder is named after another version")
+        self._read[model, version] = card
+        return card

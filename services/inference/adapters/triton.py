@@ -22,7 +22,7 @@ from services.contracts.card import ModelCard
 from services.contracts.tensors import Output, Units, label_type, promised, sample_type, units_of
 from services.inference.adapters import shared_memory
 from services.inference.adapters.shared_memory import PREFIX, Region, region
-from services.inference.errors import ModelFailed, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable
+from services.inference.errors import ModelFailed, ModelNotLoaded, ModelTooSlow, OutputMismatch, TritonUnavailable
 from services.inference.model import Geometry, Prediction
 from services.inference.settings import SharedMemory
 
@@ -166,7 +166,7 @@ class _Room:
         owed = promised(card)
         try:
             answer = await self._client.infer(
-                card.name,
+                card.served,
                 inputs,
                 outputs=[self._requested(output) for output in owed],
                 client_timeout=card.timeout_seconds,
@@ -174,7 +174,7 @@ class _Room:
             )
         except InferenceServerException as error:
             if _STUB_DIED in str(error.message()):
-                await self._start_again(card.name)
+                await self._start_again(card.served)
             raise _fault(error, card) from None
         return Prediction(**{output.value: self._read(answer, output) for output in owed})
 
@@ -229,7 +229,7 @@ def _fault(error: InferenceServerException, card: ModelCard) -> Exception:
         case "DEADLINE_EXCEEDED":
             return ModelTooSlow(card.name, card.timeout_seconds)
         case "NOT_FOUND":
-            return ModelUnknown(card.name, card.version)
+            return ModelNotLoaded(card.name, card.version)
         case _ if _STUB_DIED in words:
             return TritonUnavailable("the model's process died")
         case _:

@@ -1,15 +1,14 @@
-"""Triton, from its own virtual environment, with the models of models/*/triton and traces to the collector."""
+"""Triton, from its own virtual environment, with the models that the catalogue gives it and traces to the collector."""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 
 from services.launcher.errors import StartFailed
 from services.launcher.parts import probes
 from services.launcher.parts.program import Program, base_environment
-from services.launcher.settings import HOST, REPOSITORY, Settings
+from services.launcher.settings import HOST, Settings
 from services.launcher.setup import triton as environment
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # where Linux keeps POSIX shared memory
@@ -26,9 +25,9 @@ class Triton:
         self._region = f"plexus_{digest}_region_"
 
     def prepare(self) -> Program:
-        """Assembles the model repository."""
+        """Its command. It begins with no model: the catalogue lays and loads what is in use."""
         self.tidy()
-        names = self._assemble()
+        self._repository.mkdir(parents=True, exist_ok=True)
         installation = environment.installation()
         for folder in (self._repository, installation.backends):
             if " " in str(folder):  # the server hands paths on to its stubs in one string
@@ -37,7 +36,7 @@ class Triton:
         traces = self._settings.url("collector") + "/v1/traces"
         arguments = [
             *("--model-repository", str(self._repository), "--backend-directory", str(installation.backends)),
-            *("--model-control-mode=explicit", *(f"--load-model={name}" for name in names)),
+            "--model-control-mode=explicit",
             *("--http-address", HOST, "--http-port", str(ports["triton_http"])),
             *("--grpc-address", HOST, "--grpc-port", str(ports["triton_grpc"])),
             *("--metrics-address", HOST, "--metrics-port", str(ports["triton_metrics"])),
@@ -56,7 +55,7 @@ class Triton:
         return Program((str(installation.server), *arguments), variables, orphan_signal=environment.ORPHAN_SIGNAL)
 
     async def ready(self) -> bool:
-        """Whether the server and all its models are ready."""
+        """Whether the server is ready. Its models are the catalogue's to wait for."""
         return await probes.http_status(self._settings.address("triton_http"), "/v2/health/ready") == 200
 
     def provision(self) -> None:
@@ -66,13 +65,3 @@ class Triton:
         """Removes the shared memory of stubs that died without doing so."""
         for region in _SHARED_MEMORY.glob(f"{self._region}*"):
             region.unlink(missing_ok=True)
-
-    def _assemble(self) -> list[str]:
-        packages = sorted(folder.parent for folder in (REPOSITORY / "models").glob("*/triton"))
-        if not packages:
-            raise StartFailed("there is no model under models/*/triton")
-        shutil.rmtree(self._repository, ignore_errors=True)
-        for package in packages:
-            ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-            shutil.copytree(package / "triton", self._repository / package.name, ignore=ignored)
-        return [package.name for package in packages]

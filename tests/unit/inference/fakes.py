@@ -127,3 +127,13 @@ class FakeEvents:
 
     def of(self, kind: type[Event]) -> list[Event]:
         return [event for event in self.said.values() if isinstance(event, kind)]
+
+
+class FakeCards:
+    """Cards by name and version."""
+
+    def __init__(self, *cards: ModelCard) -> None:
+        self._cards = {(card.name, card.version): card for card in cards}
+
+    def find(self, model: str, version: str) -> ModelCard | None:
+        return self._cards.get((model, version))

@@ -12,11 +12,12 @@ import numpy as np
 import pytest
 
 from services.inference.adapters import shared_memory
-from services.inference.adapters.cards import read_cards
+from services.inference.adapters.cards import PackageCards
 from services.inference.adapters.npz import NpzResults
 from services.inference.adapters.obstore import ObstoreWorkStore
-from services.inference.errors import CardsUnusable, InputDamaged
+from services.inference.errors import CardUnusable, InputDamaged
 from services.inference.model import Geometry, Outcome, Prediction
+from tests import packages
 from tests.unit.inference.fakes import FakeWork, toy_card
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
@@ -49,21 +50,23 @@ async def test_what_is_not_in_a_work_store_is_told_apart(work: FakeWork | Obstor
             await ask
 
 
-def test_the_cards_of_the_reference_models_are_read() -> None:
-    assert set(read_cards(MODELS)) >= {"ct-lung", "ct-bone"}
+def test_the_card_of_a_version_is_found_and_no_other(tmp_path: Path) -> None:
+    packages.keep(tmp_path, [MODELS / "ct-lung"])
+    cards = PackageCards(tmp_path)
+    card = cards.find("ct-lung", "1.0.0")
+    assert card is not None
+    assert (card.name, card.served) == ("ct-lung", "ct-lung-1.0.0")
+    assert cards.find("ct-lung", "1.0.0") is card
+    for model, version in [("ct-lung", "9"), ("nobody", "1.0.0"), ("../ct-lung", "1.0.0"), ("ct-lung", "..")]:
+        assert cards.find(model, version) is None
 
 
-@pytest.mark.parametrize("text", ["name: [", "name: x", "- 1"])
-def test_a_card_that_cannot_be_used_stops_the_start_and_names_the_package(tmp_path: Path, text: str) -> None:
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "model.yaml").write_text(text)
-    with pytest.raises(CardsUnusable, match="broken"):
-        read_cards(tmp_path)
-
-
-def test_a_folder_of_models_that_is_not_there_is_named_by_its_setting(tmp_path: Path) -> None:
-    with pytest.raises(CardsUnusable, match="PLEXUS_INFERENCE_MODELS_FOLDER"):
-        read_cards(tmp_path / "none")
+@pytest.mark.parametrize("text", ["name: [", "name: x", "- 1", (MODELS / "ct-bone" / "model.yaml").read_text()])
+def test_a_card_that_cannot_be_used_names_the_model(tmp_path: Path, text: str) -> None:
+    (tmp_path / "broken" / "1.0.0").mkdir(parents=True)
+    (tmp_path / "broken" / "1.0.0" / "model.yaml").write_text(text)
+    with pytest.raises(CardUnusable, match="broken"):
+        PackageCards(tmp_path).find("broken", "1.0.0")
 
 
 def outcome() -> Outcome:

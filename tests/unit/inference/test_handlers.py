@@ -30,7 +30,7 @@ from services.inference.errors import (
 )
 from services.inference.handlers import Limits, fail_job, infer_job
 from services.inference.model import Geometry, Prediction
-from tests.unit.inference.fakes import FakeEvents, FakeModels, FakeWork, bright, toy_card
+from tests.unit.inference.fakes import FakeCards, FakeEvents, FakeModels, FakeWork, bright, toy_card
 from tests.unit.inference.series import pixels, released
 
 KEY = result_key("job1")
@@ -46,7 +46,7 @@ async def run(
     events = FakeEvents()
     await infer_job(
         job,
-        cards={"toy": toy_card()},
+        cards=FakeCards(toy_card()),
         work=work,
         reader=PydicomReader(),
         models=models or FakeModels(),

@@ -23,7 +23,7 @@ from services.inference.adapters.pydicom import PydicomReader
 from services.inference.errors import NotAPicture, Refusal
 from services.inference.handlers import Limits, infer_job
 from services.inference.model import Geometry, Prediction
-from tests.unit.inference.fakes import CARD, FakeEvents, FakeModels, FakeWork
+from tests.unit.inference.fakes import CARD, FakeCards, FakeEvents, FakeModels, FakeWork
 from tests.unit.inference.pictures import enhanced, item, loop, radiograph
 from tests.unit.inference.series import make_slice
 
@@ -69,7 +69,7 @@ async def run(files: Sequence[bytes], kind: str, units: str) -> tuple[NDArray[An
     work = store(files)
     await infer_job(
         JobReleased("job1", "toy", "1.0.0", manifest_key("job1"), len(files), 1),
-        cards={"toy": card(kind, units)},
+        cards=FakeCards(card(kind, units)),
         work=work,
         reader=READER,
         models=FakeModels(answer),

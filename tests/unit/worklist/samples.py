@@ -11,7 +11,7 @@ from services.contracts.card import ModelCard
 from services.contracts.events import Event, SeriesSettled
 from services.worklist.errors import RuleFailedError
 from services.worklist.model import Job, JobQuery
-from services.worklist.ports import Attributes, Decision
+from services.worklist.ports import Attributes, Candidate, Decision
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -135,3 +135,13 @@ class MemoryJournal:
 
     def warning(self, event: str, **fields: object) -> None:
         self.lines.append((event, fields))
+
+
+class FixedCandidates:
+    """A catalogue in which these models are in use; their rules hold for everything."""
+
+    def __init__(self, *cards: ModelCard) -> None:
+        self._cards = cards
+
+    async def candidates(self) -> Sequence[Candidate]:
+        return [Candidate(card, FixedRule(True)) for card in self._cards]

@@ -15,7 +15,7 @@ from services.chassis.log import Log
 from services.worklist import api
 from services.worklist.errors import http_status
 from services.worklist.model import Job, JobState
-from tests.unit.worklist.samples import STUDY, MemoryJobs, card, job
+from tests.unit.worklist.samples import STUDY, FixedCandidates, MemoryJobs, card, job
 
 FIELDS = [
     "id",
@@ -57,7 +57,7 @@ class FixedChanges:
 
 
 async def ask(path: str, jobs: MemoryJobs, changes: FixedChanges | None = None, *, method: str = "GET") -> Response:
-    router = api.router(jobs=jobs, changes=changes or FixedChanges(), cards=[card()])
+    router = api.router(jobs=jobs, changes=changes or FixedChanges(), catalogue=FixedCandidates(card()))
     app = create_app("worklist", health=Health(), log=Log("test"), routers=[router], status_of=http_status)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://worklist") as client:
         return await client.request(method, path)
