@@ -1,6 +1,6 @@
 """Which models there are, in which versions, and which of them serve.
 
-Owns: model packages (immutable once they are validated), their states, which version is active (schema `catalogue`),
+Owns: model packages (immutable once they are published), their states, which version is active (schema `catalogue`),
 and what Triton has loaded.
 Hears: nothing.
 Says: `audit.recorded`.

@@ -28,7 +28,7 @@ async def upload(archive: Path, *, principal: Principal, models: Models, package
     Raises:
         PackageRefusedError: it is no package, or its card cannot be used.
         PackageTooLargeError: it is too large.
-        VersionConflictError: its version is there with other bytes, and is no draft any more.
+        VersionConflictError: its version is published with other bytes.
     """
     opening = packages.unpacked(archive)
     package = await asyncio.to_thread(opening.__enter__)

@@ -1,7 +1,7 @@
 """Versions of models and their states: frozen values and pure rules.
 
 draft ──checked──▶ validated ──published──▶ published ──retired──▶ retired
-  └─ may be uploaded again; from `validated` on the bytes are fixed
+  └────────────────────────┴─ may be uploaded again, and is a draft then; what is published keeps its bytes
 
 One published version of a model is active: new jobs run on it. The one before it stays loaded, so that going back needs
 no time at all.
@@ -145,7 +145,7 @@ def replaced(there: Version | None, new: Version) -> Version:
         return new
     if there.digest == new.digest:
         return there
-    if there.state is not State.DRAFT:
+    if there.state in (State.PUBLISHED, State.RETIRED):
         raise VersionConflictError(f"{there} is {there.state} with other content: raise the card's version")
     return new
 

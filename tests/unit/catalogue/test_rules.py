@@ -24,8 +24,12 @@ def test_a_draft_that_comes_again_with_other_bytes_is_replaced() -> None:
     assert rules.replaced(VERSION, replace(VERSION, digest="d2")).digest == "d2"
 
 
-@pytest.mark.parametrize("state", [State.VALIDATED, State.PUBLISHED, State.RETIRED])
-def test_what_was_checked_keeps_its_bytes(state: State) -> None:
+def test_what_was_checked_and_comes_with_other_bytes_is_a_draft_again() -> None:
+    assert rules.replaced(of(State.VALIDATED), replace(VERSION, digest="d2")).state is State.DRAFT
+
+
+@pytest.mark.parametrize("state", [State.PUBLISHED, State.RETIRED])
+def test_what_was_published_keeps_its_bytes(state: State) -> None:
     there = of(state)
     assert rules.replaced(there, VERSION) is there  # the same bytes
     with pytest.raises(VersionConflictError, match="raise the card's version"):
