@@ -19,6 +19,7 @@ from services.anonymise.burned_in.cleaner import BurnedIn
 from services.anonymise.burned_in.devices import read_rules, shipped_rules
 from services.anonymise.burned_in.model import Decision
 from services.anonymise.burned_in.workers import Workers
+from services.anonymise.defacing.cleaner import Faces
 from services.anonymise.engine.deidentifying import Policy
 from services.anonymise.engine.profile import default_profile
 from services.anonymise.engine.profile_file import read_profile
@@ -53,7 +54,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     pixels = BurnedIn(rules=rules, workers=workers, decided=decided)
     profile = read_profile(settings.profile) if settings.profile else default_profile()
     keys = key_command.read_keys(settings.key_command) if settings.key_command else read_keys(settings.key_file)
-    policy = Policy(keys.current, profile, pixels.able(profile))
+    policy = Policy(keys.current, profile, pixels, Faces(workers=workers, decided=decided))
     limits = Limits(settings.instance_concurrency, settings.instance_max_bytes)
     url = settings.database_url.get_secret_value()
     await database.migrate(url, package="services.anonymise", schema="anonymise")
