@@ -108,7 +108,11 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         await releasing.fail(requested, fault, releases=releases)
         frame.log.warning("job.failed", job_id=requested.job_id, code=fault.code)
 
-    heard = subscriptions(handle, fail, concurrency=settings.concurrency)
+    async def withdraw(job_id: str) -> None:
+        if withdrawn := await quarantine.withdraw(job_id):
+            frame.log.info("quarantine.withdrawn", job_id=job_id, pictures=withdrawn)
+
+    heard = subscriptions(handle, fail, withdraw, concurrency=settings.concurrency)
     remind = partial(holding.remind, quarantine=quarantine, bulletin=bus)
     return Runtime(
         routers=[
