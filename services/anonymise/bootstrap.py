@@ -19,6 +19,7 @@ from services.anonymise.burned_in.cleaner import BurnedIn
 from services.anonymise.burned_in.devices import read_rules, shipped_rules
 from services.anonymise.burned_in.model import Decision
 from services.anonymise.burned_in.workers import Workers
+from services.anonymise.defacing.cleaner import Faces
 from services.anonymise.engine.deidentifying import Policy
 from services.anonymise.engine.profile import default_profile
 from services.anonymise.engine.profile_file import read_profile
@@ -53,7 +54,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     pixels = BurnedIn(rules=rules, workers=workers, decided=decided)
     profile = read_profile(settings.profile) if settings.profile else default_profile()
     keys = key_command.read_keys(settings.key_command) if settings.key_command else read_keys(settings.key_file)
-    policy = Policy(keys.current, profile, pixels.able(profile))
+    policy = Policy(keys.current, profile, pixels, Faces(workers=workers, decided=decided))
     limits = Limits(settings.instance_concurrency, settings.instance_max_bytes)
     url = settings.database_url.get_secret_value()
     await database.migrate(url, package="services.anonymise", schema="anonymise")
@@ -107,7 +108,11 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         await releasing.fail(requested, fault, releases=releases)
         frame.log.warning("job.failed", job_id=requested.job_id, code=fault.code)
 
-    heard = subscriptions(handle, fail, concurrency=settings.concurrency)
+    async def withdraw(job_id: str) -> None:
+        if withdrawn := await quarantine.withdraw(job_id):
+            frame.log.info("quarantine.withdrawn", job_id=job_id, pictures=withdrawn)
+
+    heard = subscriptions(handle, fail, withdraw, concurrency=settings.concurrency)
     remind = partial(holding.remind, quarantine=quarantine, bulletin=bus)
     return Runtime(
         routers=[

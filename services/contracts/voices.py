@@ -92,7 +92,10 @@ VOICES: Final = (
             subjects.JOB_PROGRESSED,
             subjects.AUDIT_RECORDED,
         ),
-        hears=(_hears("anonymise", HOSPITAL, subjects.JOB_REQUESTED),),
+        hears=(
+            _hears("anonymise", HOSPITAL, subjects.JOB_REQUESTED),
+            _hears("anonymise", HOSPITAL, subjects.JOB_CANCELLED),
+        ),
     ),
     Voice(
         "inference",
