@@ -155,6 +155,7 @@ PARTS: tuple[Part, ...] = (
         NATS_URL=_bus("worklist"),
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
         MODELS_FOLDER="{models}",
+        PUBLIC_URL="{public}",
         TLS_FOLDER="{tls}",
     ),
     _service(

@@ -37,13 +37,15 @@ _FACTS: tuple[tuple[subjects.Stream, type[JobFact]], ...] = (
 
 
 def subscriptions(
-    *, candidates: Sequence[Candidate], archive: SeriesArchive, jobs: Jobs, journal: Journal
+    *, candidates: Sequence[Candidate], archive: SeriesArchive, jobs: Jobs, journal: Journal, dicomweb: str
 ) -> list[Subscription]:
-    """A durable consumer for each subject."""
+    """A durable consumer for each subject; `dicomweb` is where work items say that series are read."""
 
     async def on_settled(delivery: Delivery) -> None:
         settled = _read(SeriesSettled, delivery.data)
-        await handlers.select(settled, candidates=candidates, archive=archive, jobs=jobs, journal=journal)
+        await handlers.select(
+            settled, candidates=candidates, archive=archive, jobs=jobs, journal=journal, dicomweb=dicomweb
+        )
 
     def on_fact(kind: type[JobFact]) -> Callable[[Delivery], Awaitable[None]]:
         async def handle(delivery: Delivery) -> None:
