@@ -58,12 +58,14 @@ class Runtime:
         background: run until `stopping`; one that ends in an exception stops the process.
         status_of: the HTTP status of a fault, if not the default.
         direct: HTTP resources that go past the framework.
+        websockets: a router has routes of WebSockets.
     """
 
     routers: Sequence[APIRouter] = ()
     background: Sequence[Background] = field(default=())
     status_of: StatusOf | None = None
     direct: Sequence[Direct] = ()
+    websockets: bool = False
 
 
 def main(name: str, settings_type: type[SettingsT], build: Callable[[SettingsT, Frame], Awaitable[Runtime]]) -> None:
@@ -130,7 +132,7 @@ async def _run(
                 access_log=False,
                 timeout_graceful_shutdown=int(settings.drain_seconds),
                 timeout_keep_alive=75,
-                ws="none",
+                ws="websockets-sansio" if runtime.websockets else "none",
                 http=CorkedHttp,
             )
         )

@@ -57,9 +57,9 @@ _ARCHIVE: Final = "plexus.archive.v1.Archive"
 ASKERS: Final = {
     "plexus.ingest.v1.Ingest/Store": frozenset({"bridge", "encode"}),
     f"{_ARCHIVE}/DescribeSeries": frozenset({"worklist"}),
-    f"{_ARCHIVE}/ListInstances": frozenset({"anonymise"}),
+    f"{_ARCHIVE}/ListInstances": frozenset({"anonymise", "worklist"}),
     f"{_ARCHIVE}/ReadInstance": frozenset({"anonymise", "encode", "bridge"}),
-    f"{_ARCHIVE}/Find": frozenset({"bridge", "audit"}),
+    f"{_ARCHIVE}/Find": frozenset({"bridge", "audit", "worklist"}),
     f"{_ARCHIVE}/Locate": frozenset({"bridge"}),
     f"{_ARCHIVE}/Check": frozenset({"bridge"}),
     "plexus.anonymise.v1.Anonymise/Reidentify": frozenset({"encode"}),

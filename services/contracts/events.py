@@ -191,11 +191,22 @@ class JobFailed(Event):
 
 @dataclass(frozen=True, slots=True)
 class JobCancelled(Event):
-    """A person stopped the job. Said by worklist."""
+    """The job was stopped: by a person, by a newer revision, by its deadline. Said by worklist."""
 
     subject: ClassVar[str] = subjects.JOB_CANCELLED
     message: ClassVar[Callable[..., Message]] = wire.JobCancelled
     job_id: str
+    attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class JobStopped(Event):
+    """What works on the job in the compute zone may stop. Said by anonymise, across the airlock."""
+
+    subject: ClassVar[str] = subjects.JOB_STOPPED
+    message: ClassVar[Callable[..., Message]] = wire.JobStopped
+    job_id: str
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ JOB_INFERRED = "plexus.job.inferred"
 JOB_COMPLETED = "plexus.job.completed"
 JOB_FAILED = "plexus.job.failed"
 JOB_CANCELLED = "plexus.job.cancelled"
+JOB_STOPPED = "plexus.job.stopped"
 JOB_PROGRESSED = "plexus.job.progressed"  # in no stream: it may be lost
 COMMITMENT_REQUESTED = "plexus.commitment.requested"
 AUDIT_RECORDED = "plexus.audit.recorded"
@@ -38,7 +39,7 @@ HOSPITAL = Stream(
     ),
     _WEEK,
 )
-COMPUTE = Stream("COMPUTE", (JOB_RELEASED, JOB_INFERRED, JOB_FAILED), _WEEK)
+COMPUTE = Stream("COMPUTE", (JOB_RELEASED, JOB_INFERRED, JOB_FAILED, JOB_STOPPED), _WEEK)
 AUDIT = Stream("AUDIT", (AUDIT_RECORDED,), _WEEK)
 DEAD_LETTERS = Stream("DEAD", (f"{DEAD}.>",), 4 * _WEEK)
 

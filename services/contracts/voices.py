@@ -34,7 +34,7 @@ class Voice:
     Attributes:
         says: subjects.
         hears: durable consumers.
-        overhears: subjects that no stream keeps.
+        overhears: subjects of which it may miss what was said while it was away.
         makes_streams: it makes the streams at its start; the others wait for them.
     """
 
@@ -89,6 +89,7 @@ VOICES: Final = (
             subjects.JOB_REQUESTED,
             subjects.JOB_RELEASED,
             subjects.JOB_FAILED,
+            subjects.JOB_STOPPED,
             subjects.JOB_PROGRESSED,
             subjects.AUDIT_RECORDED,
         ),
@@ -101,6 +102,7 @@ VOICES: Final = (
         "inference",
         says=(subjects.JOB_INFERRED, subjects.JOB_FAILED, subjects.JOB_PROGRESSED, subjects.AUDIT_RECORDED),
         hears=(_hears("inference", COMPUTE, subjects.JOB_RELEASED),),
+        overhears=(subjects.JOB_STOPPED,),  # every process: the job may be in hand in any of them
     ),
     Voice(
         "encode",

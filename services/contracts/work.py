@@ -29,3 +29,8 @@ def manifest_key(job_id: str) -> str:
 def result_key(job_id: str) -> str:
     """What a model said of a job's input."""
     return f"jobs/{job_id}/result.npz"
+
+
+def stopped_key(job_id: str, attempt: int) -> str:
+    """Where this is, the attempt at the job was stopped: nobody works on it any more."""
+    return f"jobs/{job_id}/stopped-{attempt}"

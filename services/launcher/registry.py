@@ -170,6 +170,7 @@ PARTS: tuple[Part, ...] = (
         NATS_URL=_bus("worklist"),
         ARCHIVE_ADDRESS="{address[archive_grpc]}",
         CATALOGUE_ADDRESS="{address[catalogue_grpc]}",
+        PUBLIC_URL="{public}",
         TLS_FOLDER="{tls}",
     ),
     _service(

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 
 from services.chassis import database, rpc
 from services.chassis.bus import connected
+from services.chassis.faults import PassingFault
+from services.chassis.log import Log
 from services.chassis.outbox import Outbox
 from services.chassis.service import Frame, Runtime
 from services.contracts import subjects
-from services.worklist import api
 from services.worklist.adapters.archive import GrpcArchive
 from services.worklist.adapters.catalogue import GrpcCatalogue
 from services.worklist.adapters.changes import JobChanges
+from services.worklist.adapters.notifications import ItemNotifications
 from services.worklist.adapters.postgres import PostgresJobs
+from services.worklist.adapters.workitems import PostgresWorkItems
+from services.worklist.admission import Admission
+from services.worklist.api import jobs as jobs_api
+from services.worklist.api import notifications as notifications_api
+from services.worklist.api import workitems as workitems_api
 from services.worklist.errors import http_status
 from services.worklist.progress import Progress
 from services.worklist.settings import Settings
 from services.worklist.subscriptions import hear_progress, subscriptions
+from services.worklist.turns import Rules
+
+_SWEEP_SECONDS = 60.0
 
 
 async def build(settings: Settings, frame: Frame) -> Runtime:
@@ -42,18 +55,58 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     catalogue = GrpcCatalogue(await enter(rpc.channel(settings.catalogue_address, frame.identity)), frame.log)
 
     outbox = Outbox(pool, bus, frame.log)
-    jobs = PostgresJobs(pool, outbox)
+    dicomweb = f"{settings.public_url}/dicom-web"
+    rules = Rules(settings.jobs_in_work, timedelta(seconds=settings.patience_seconds))
+    admission = Admission(rules=rules, journal=frame.log)
+    jobs = PostgresJobs(pool, outbox, dicomweb=dicomweb, moved=admission.wake)
+    items = PostgresWorkItems(pool, outbox, dicomweb=dicomweb, moved=admission.wake)
     changes = JobChanges(url, jobs, frame.log, quiet_seconds=settings.heartbeat_seconds)
+    notifications = ItemNotifications(url, frame.log)
     progress = Progress(jobs=jobs, journal=frame.log)
     await bus.overhear(subjects.JOB_PROGRESSED, hear_progress(progress))
-    consumers = subscriptions(catalogue=catalogue, archive=archive, jobs=jobs, journal=frame.log)
+    consumers = subscriptions(catalogue=catalogue, archive=archive, jobs=jobs, journal=frame.log, dicomweb=dicomweb)
+    ups = partial(
+        workitems_api.router,
+        items=items,
+        jobs=jobs,
+        archive=archive,
+        catalogue=catalogue,
+        public_url=settings.public_url,
+    )
     return Runtime(
-        routers=[api.router(jobs=jobs, changes=changes, catalogue=catalogue)],
+        routers=[
+            jobs_api.router(
+                jobs=jobs,
+                changes=changes,
+                catalogue=catalogue,
+                archive=archive,
+                journal=frame.log,
+                dicomweb=dicomweb,
+            ),
+            ups(root="/dicom-web"),
+            ups(root=""),
+            notifications_api.router(notifications=notifications),
+        ],
         background=[
             outbox.relay,
             changes.listen,
+            notifications.keep,
             progress.keep,
+            partial(admission.keep, jobs),
+            partial(_sweep, items, settings.workitem_days, frame.log),
             *(partial(bus.consume, subscription) for subscription in consumers),
         ],
         status_of=http_status,
+        websockets=True,
     )
+
+
+async def _sweep(items: PostgresWorkItems, days: float, log: Log, stopping: asyncio.Event) -> None:
+    """Delete old work items, now and then, until `stopping`."""
+    while not stopping.is_set():
+        with suppress(PassingFault):
+            if deleted := await items.sweep(days):
+                log.info("workitems.deleted", workitems=deleted)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SWEEP_SECONDS):
+                await stopping.wait()

@@ -7,7 +7,10 @@ PermanentFault
 ├── UnreadableFactError       a message is not the event that its subject promises
 ├── UnreadableSeriesError     the archive's answer is no DICOM JSON object
 ├── NoSuchJobError            404
-└── JobConflictError          409: what is asked does not fit the job's state
+├── NoSuchModelError          404
+├── NothingToRunError         409: no series of the study is one that the model takes
+├── JobConflictError          409: what is asked does not fit the job's state
+└── WorkItemRefusedError      of UPS-RS: services.worklist.ups.refusals
 
 RuleFailedError is no fault: the rule does not select, and the log says which model's.
 """
@@ -52,6 +55,20 @@ class NoSuchJobError(PermanentFault):
         super().__init__("no-such-job", "there is no job of this id")
 
 
+class NoSuchModelError(PermanentFault):
+    """There is no model of this name."""
+
+    def __init__(self) -> None:
+        super().__init__("no-such-model", "there is no model of this name: GET /models lists them")
+
+
+class NothingToRunError(PermanentFault):
+    """The model's rule selects no series of the study."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__("nothing-to-run", f"no series of the study is one that {model} takes: name the series")
+
+
 class JobConflictError(PermanentFault):
     """The job's state does not allow what is asked."""
 
@@ -70,9 +87,9 @@ class RuleFailedError(Exception):
 def http_status(fault: Fault) -> int:
     """The HTTP status of a fault."""
     match fault:
-        case NoSuchJobError():
+        case NoSuchJobError() | NoSuchModelError():
             return 404
-        case JobConflictError():
+        case JobConflictError() | NothingToRunError():
             return 409
         case PassingFault():
             return 503

@@ -16,7 +16,6 @@ from services.contracts.card import ModelCard
 from services.contracts.events import (
     Action,
     AuditRecorded,
-    Event,
     JobCancelled,
     JobRequested,
     Outcome,
@@ -24,8 +23,10 @@ from services.contracts.events import (
 )
 from services.worklist import model
 from services.worklist.errors import NoSuchJobError, RuleFailedError
-from services.worklist.model import Job, JobFact
-from services.worklist.ports import Attributes, Candidate, Decision, Jobs, Journal, SeriesArchive
+from services.worklist.model import Job, JobFact, Performer
+from services.worklist.ports import Attributes, Candidate, Decision, Facts, Jobs, Journal, SeriesArchive
+from services.worklist.turns import Rules, pick
+from services.worklist.ups.making import Input, item_of
 
 _SELF = Principal.service("worklist")
 
@@ -37,22 +38,28 @@ async def select(
     archive: SeriesArchive,
     jobs: Jobs,
     journal: Journal,
+    dicomweb: str = "",
 ) -> None:
-    """A series has settled: request a job of each model whose rule selects it."""
+    """A series has settled: make a job of each model whose rule selects it."""
+    study, uid = settled.study_instance_uid, settled.series_instance_uid
     with telemetry.span(
         names.SPAN_SELECT, {names.REVISION: settled.revision, names.INSTANCES: settled.instances}
     ) as span:
-        attributes = await archive.describe(settled.study_instance_uid, settled.series_instance_uid)
-        cards = _selected(candidates, attributes, settled.instances, journal)
-        at, trace_id = _now(), telemetry.trace_id()
+        series = await archive.describe(study, uid)
+        cards = selected(candidates, series.attributes, settled.instances, journal)
+        references = await archive.references(study, uid) if cards else ()
+        source = Input(study, uid, series.attributes, references)
+        at, trace_id = now(), telemetry.trace_id()
 
         def decide(of_series: Sequence[Job]) -> Decision:
             ruling = model.rule(settled, cards, of_series, at=at, trace_id=trace_id, new_id=lambda: uuid4().hex)
-            facts = [fact for job in ruling.superseded for fact in _cancelled_facts(job, _SELF, "superseded")]
-            facts += [fact for job in ruling.requested for fact in _requested_facts(job, _SELF, "requested")]
-            return Decision((*ruling.superseded, *ruling.requested), tuple(facts))
+            facts = [fact for job in ruling.superseded for fact in cancelled_facts(job, _SELF, "superseded")]
+            facts += [(audit(job, _SELF, "requested"), None) for job in ruling.requested]
+            by_name = {card.name: card for card in cards}
+            items = tuple(item_of(job, by_name[job.model], source, dicomweb, at) for job in ruling.requested)
+            return Decision((*ruling.superseded, *ruling.requested), tuple(facts), items)
 
-        decision = await jobs.decide_on_series(settled.study_instance_uid, settled.series_instance_uid, decide)
+        decision = await jobs.decide_on_series(study, uid, decide)
         requested = [job for job in decision.jobs if not job.state.ended]
         span.set_attribute(names.MODEL, ",".join(job.model for job in requested))
     journal.info(
@@ -65,9 +72,31 @@ async def select(
     )
 
 
-def _selected(
+async def admit(at: datetime, *, rules: Rules, jobs: Jobs) -> Sequence[Job]:
+    """Let the jobs in whose turn it is: from now on the mesh works on them."""
+
+    def decide(job: Job) -> Decision:
+        after = model.admitted(job, at)
+        return Decision((after,), ((_requested(after), f"{job.id}.{job.attempt}.requested"),))
+
+    return await jobs.decide_on_waiting(rules.most, lambda waiting, busy: pick(waiting, busy, at, rules), decide)
+
+
+async def expire(at: datetime, *, jobs: Jobs, journal: Journal) -> None:
+    """Give up the jobs whose deadline has passed; what works on them stops."""
+
+    def decide(job: Job) -> Decision:
+        facts: Facts = ((audit(job, _SELF, "expired"), None),)
+        return Decision((model.expired(job, at),), (*_stopped(job), *facts))
+
+    for job in await jobs.decide_on_overdue(at, decide):
+        journal.warning("job.expired", job_id=job.id, model=job.model)
+
+
+def selected(
     candidates: Sequence[Candidate], attributes: Attributes, instances: int, journal: Journal
 ) -> list[ModelCard]:
+    """The models whose rule holds; one that fails does not hold, and the log says which."""
     cards = []
     for candidate in candidates:
         try:
@@ -80,7 +109,7 @@ def _selected(
 
 async def hear(fact: JobFact, *, jobs: Jobs, journal: Journal) -> None:
     """A job moved: keep where it is now."""
-    at = _now()
+    at = now()
 
     def decide(job: Job) -> Decision:
         after = model.hear(job, fact, at)
@@ -105,7 +134,7 @@ async def retry(job_id: str, *, principal: Principal, jobs: Jobs) -> Job:
     def decide(of_series: Sequence[Job]) -> Decision:
         job = next(job for job in of_series if job.id == job_id)  # jobs are never deleted
         after = model.retried(job, of_series)
-        return Decision((after,), _requested_facts(after, principal, "retried"))
+        return Decision((after,), ((audit(after, principal, "retried"), None),))
 
     decision = await jobs.decide_on_series(asked.study_instance_uid, asked.series_instance_uid, decide)
     return decision.jobs[0]
@@ -118,11 +147,11 @@ async def cancel(job_id: str, *, principal: Principal, jobs: Jobs) -> Job:
         NoSuchJobError: there is none of this id.
         JobConflictError: it has ended.
     """
-    at = _now()
+    at = now()
 
     def decide(job: Job) -> Decision:
         after = model.cancelled(job, "cancelled", "the job was cancelled", at)
-        return Decision((after,), _cancelled_facts(after, principal, "cancelled"))
+        return Decision((after,), cancelled_facts(job, principal, "cancelled"))
 
     decision = await jobs.decide_on_job(job_id, decide)
     if decision is None:
@@ -130,8 +159,8 @@ async def cancel(job_id: str, *, principal: Principal, jobs: Jobs) -> Job:
     return decision.jobs[0]
 
 
-def _requested_facts(job: Job, principal: Principal, detail: str) -> tuple[tuple[Event, str | None], ...]:
-    requested = JobRequested(
+def _requested(job: Job) -> JobRequested:
+    return JobRequested(
         job_id=job.id,
         study_instance_uid=job.study_instance_uid,
         series_instance_uid=job.series_instance_uid,
@@ -142,17 +171,24 @@ def _requested_facts(job: Job, principal: Principal, detail: str) -> tuple[tuple
         supersedes=job.supersedes,
         attempt=job.attempt,
     )
-    return ((requested, f"{job.id}.{job.attempt}.requested"), (_audit(job, principal, detail), None))
 
 
-def _cancelled_facts(job: Job, principal: Principal, detail: str) -> tuple[tuple[Event, str | None], ...]:
-    return ((JobCancelled(job_id=job.id), f"{job.id}.cancelled"), (_audit(job, principal, detail), None))
+def cancelled_facts(job: Job, principal: Principal, detail: str) -> Facts:
+    """What is said when a job is stopped: to whoever works on it, and to the log."""
+    return (*_stopped(job), (audit(job, principal, detail), None))
 
 
-def _audit(job: Job, principal: Principal, detail: str) -> AuditRecorded:
+def _stopped(job: Job) -> Facts:
+    if job.performer is Performer.OUTSIDE or job.admitted_at is None:
+        return ()  # nobody of the mesh has heard of it
+    return ((JobCancelled(job_id=job.id, attempt=job.attempt), f"{job.id}.{job.attempt}.cancelled"),)
+
+
+def audit(job: Job, principal: Principal, detail: str) -> AuditRecorded:
+    """The record of what was done with a job."""
     return AuditRecorded(
         record_id=uuid4().hex,
-        at=_now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        at=now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         service="worklist",
         action=Action.JOB,
         outcome=Outcome.SUCCESS,
@@ -168,5 +204,6 @@ def _audit(job: Job, principal: Principal, detail: str) -> AuditRecorded:
     )
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The time."""
     return datetime.now(UTC)

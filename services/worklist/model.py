@@ -1,8 +1,9 @@
 """Jobs and their states: frozen values and pure rules.
 
-requested ─▶ released ─▶ inferred ─▶ completed
-    └───────────┴───────────┴──────▶ failed ──retry──▶ requested (attempt + 1)
-    └───────────┴───────────┴──────▶ cancelled
+waiting ─admit─▶ requested ─▶ released ─▶ inferred ─▶ completed
+   │ └──────────────┴────────────┴───────────┴──────▶ failed ──retry──▶ waiting (attempt + 1)
+   │ └──────────────┴────────────┴───────────┴──────▶ cancelled
+   └─claim by a performer outside─▶ claimed ─▶ completed, cancelled, failed
 
 Facts come from two streams and more than one process, so they may come late, twice or out of order. A step never goes
 back; what has ended stays ended, with one exception: results that are durable complete a job that was given up for
@@ -38,9 +39,34 @@ CHANGES_IN_FLIGHT = 100
 after a number asks for this many more, and hears some twice."""
 
 
+class Priority(StrEnum):
+    """Scheduled Procedure Step Priority (0074,1200); HIGH is what people call STAT."""
+
+    HIGH = "HIGH"
+    MEDIUM = "MEDIUM"
+    LOW = "LOW"
+
+    @property
+    def rank(self) -> int:
+        """0 comes first."""
+        return list(Priority).index(self)
+
+
+class Performer(StrEnum):
+    """Who does the work."""
+
+    MESH = "mesh"
+    OUTSIDE = "outside"
+    """Somebody else, who takes the work item by UPS-RS."""
+
+
 class JobState(StrEnum):
     """Where a job is."""
 
+    WAITING = "waiting"
+    """For its turn, or for a performer outside."""
+    CLAIMED = "claimed"
+    """A performer outside has it."""
     REQUESTED = "requested"
     RELEASED = "released"
     INFERRED = "inferred"
@@ -79,6 +105,10 @@ class Job:
         supersedes: the job whose result this one replaces, or empty.
         attempt: 1, and 1 more for each retry.
         trace_id: of the first attempt.
+        sender: with whom it shares a turn: who asked, or the study.
+        run: 0, and 1 more for each time that somebody wanted it made again.
+        deadline: when it is given up if it has not ended.
+        admitted_at: when the mesh, or a performer outside, took it.
         finished_at: when it completed, failed or was cancelled.
         change: grows with every change of any job; 0 before the job is kept.
         position: grows with every new job; 0 before the job is kept.
@@ -92,7 +122,7 @@ class Job:
     revision: int
     series_digest: str
     requested_at: datetime
-    state: JobState = JobState.REQUESTED
+    state: JobState = JobState.WAITING
     step: str = Step.DEIDENTIFY
     done: int = 0
     total: int = 0
@@ -105,6 +135,12 @@ class Job:
     inferred_at: datetime | None = None
     finished_at: datetime | None = None
     results: tuple[Result, ...] = ()
+    priority: Priority = Priority.MEDIUM
+    performer: Performer = Performer.MESH
+    sender: str = ""
+    run: int = 0
+    deadline: datetime | None = None
+    admitted_at: datetime | None = None
     change: int = 0
     position: int = 0
 
@@ -167,11 +203,11 @@ def _reach(job: Job, state: JobState, attempt: int, at: datetime) -> Job:
     if state is JobState.RELEASED:
         at = min(moment for moment in (at, job.inferred_at, job.finished_at) if moment)
         job = job if job.released_at else replace(job, released_at=at)
-        due, earlier = Step.ASSEMBLE, {JobState.REQUESTED}
+        due, earlier = Step.ASSEMBLE, {JobState.WAITING, JobState.REQUESTED}
     else:
         at = min(moment for moment in (at, job.finished_at) if moment)
         job = job if job.inferred_at else replace(job, inferred_at=at)
-        due, earlier = Step.ENCODE, {JobState.REQUESTED, JobState.RELEASED}
+        due, earlier = Step.ENCODE, {JobState.WAITING, JobState.REQUESTED, JobState.RELEASED}
     if job.state not in earlier:
         return job
     if _ORDER[Step(job.step)] < _ORDER[due]:  # progress may have been quicker than the fact
@@ -234,13 +270,15 @@ def retried(job: Job, of_series: Iterable[Job]) -> Job:
         raise JobConflictError("job-superseded", "a newer revision of the series has a job of this model")
     return replace(
         job,
-        state=JobState.REQUESTED,
+        state=JobState.WAITING,
         step=Step.DEIDENTIFY,
         done=0,
         total=0,
         reason_code="",
         reason="",
         attempt=job.attempt + 1,
+        deadline=None,
+        admitted_at=None,
         released_at=None,
         inferred_at=None,
         finished_at=None,
@@ -299,6 +337,37 @@ def rule(
                 requested_at=at,
                 supersedes=replaced[0].id if replaced else "",
                 trace_id=trace_id,
+                performer=performer_of(card),
+                sender=settled.study_instance_uid,
             )
         )
     return Ruling(tuple(requested), tuple(superseded))
+
+
+def performer_of(card: ModelCard) -> Performer:
+    """Who runs a model: of the kind `external` are those that a performer outside takes (pull)."""
+    return Performer.OUTSIDE if card.source.get("kind") == "external" else Performer.MESH
+
+
+def admitted(job: Job, at: datetime) -> Job:
+    """The waiting job, whose turn it is."""
+    return replace(job, state=JobState.REQUESTED, admitted_at=at)
+
+
+def claimed(job: Job, at: datetime) -> Job:
+    """The waiting job, taken by a performer outside: the mesh leaves it alone from now on."""
+    return replace(job, state=JobState.CLAIMED, performer=Performer.OUTSIDE, admitted_at=at)
+
+
+def performed(job: Job, results: tuple[Result, ...], at: datetime) -> Job:
+    """The job, done by a performer outside."""
+    total = len(results)
+    return replace(
+        job, state=JobState.COMPLETED, step=Step.STORE, done=total, total=total, finished_at=at, results=results
+    )
+
+
+def expired(job: Job, at: datetime) -> Job:
+    """The job, given up because its deadline has passed."""
+    reason = "the deadline passed before the job had ended"
+    return replace(job, state=JobState.FAILED, reason_code="deadline-passed", reason=reason, finished_at=at)

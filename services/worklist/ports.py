@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol
 
 from services.contracts.card import ModelCard
 from services.contracts.events import Event
+from services.dicom.dicom_json import DicomJson
 from services.worklist.model import Job, JobQuery
+from services.worklist.turns import Waiting
+from services.worklist.ups.item import WorkItem
+from services.worklist.ups.reports import Report
+from services.worklist.ups.searching import Search
+
+Facts = tuple[tuple[Event, str | None], ...]
+"""Facts with their message ids."""
 
 Attributes = Mapping[str, Any]
 """A DICOM JSON object (PS3.18 F.2): tag to `{"vr": …, "Value": […]}`."""
@@ -17,10 +26,30 @@ Attributes = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What is to be kept and said, in one transaction: new or changed jobs, and facts with their message ids."""
+    """What is to be kept and said, in one transaction: new or changed jobs, facts with their message ids, and the work
+    items that are new; those that are there follow their jobs."""
 
     jobs: tuple[Job, ...] = ()
-    facts: tuple[tuple[Event, str | None], ...] = ()
+    facts: Facts = ()
+    items: tuple[WorkItem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ItemDecision:
+    """What comes of a request about a work item, in one transaction.
+
+    Attributes:
+        steps: the work item after each change; none where it stays as it is.
+        job: its job, if that changes with it.
+        reports: what is told beside the changes themselves.
+        warning: text for the Warning header, or "".
+    """
+
+    steps: tuple[WorkItem, ...] = ()
+    job: Job | None = None
+    reports: tuple[Report, ...] = ()
+    facts: Facts = ()
+    warning: str = ""
 
 
 class Jobs(Protocol):
@@ -33,6 +62,21 @@ class Jobs(Protocol):
 
     async def decide_on_job(self, job_id: str, decide: Callable[[Job], Decision]) -> Decision | None:
         """Keep and say what `decide` makes of a job; `None` if there is none."""
+
+    async def decide_on_waiting(
+        self,
+        most: int,
+        pick: Callable[[Sequence[Waiting], dict[str, int]], Sequence[str]],
+        decide: Callable[[Job], Decision],
+    ) -> Sequence[Job]:
+        """Keep and say what `decide` makes of the waiting jobs that `pick` picks, by how many each sender has in work.
+
+        Args:
+            most: so many of each sender and priority are looked at, oldest first.
+        """
+
+    async def decide_on_overdue(self, at: datetime, decide: Callable[[Job], Decision]) -> Sequence[Job]:
+        """Keep and say what `decide` makes of the jobs whose deadline has passed and that have not ended."""
 
     async def get(self, job_id: str) -> Job | None:
         """The job."""
@@ -48,11 +92,87 @@ class Changes(Protocol):
         """Batches of changed jobs from now on; an empty batch where there was nothing for a while."""
 
 
+class WorkItems(Protocol):
+    """The work items that are kept, and who is told of them."""
+
+    async def create(self, item: WorkItem, facts: Facts) -> None:
+        """Keep one that is of no job of ours.
+
+        Raises:
+            WorkItemRefusedError: there is, or was, one of this UID.
+        """
+
+    async def decide(self, uid: str, decide: Callable[[WorkItem, Job | None], ItemDecision]) -> ItemDecision:
+        """Keep, say and tell what `decide` makes of a work item and its job; nobody changes them meanwhile.
+
+        Raises:
+            WorkItemRefusedError: there is none of this UID.
+        """
+
+    async def get(self, uid: str, facts: Callable[[WorkItem], Facts]) -> WorkItem:
+        """A work item, once it is on record who reads it.
+
+        Raises:
+            WorkItemRefusedError: there is none of this UID, or no longer.
+        """
+
+    async def search(self, search: Search, facts: Callable[[int], Facts]) -> tuple[list[WorkItem], bool]:
+        """Those that match, oldest first, and whether there are more; once it is on record who asks."""
+
+    async def subscribe(self, uid: str, ae_title: str, facts: Facts, *, locked: bool) -> None:
+        """Tell `ae_title` of a work item from now on, beginning with its state."""
+
+    async def subscribe_all(self, worklist: str, ae_title: str, filter_: str, facts: Facts, *, locked: bool) -> None:
+        """Tell `ae_title` of all work items, or of those that match, also of those to come."""
+
+    async def unsubscribe(self, uid: str, ae_title: str, facts: Facts) -> None:
+        """Tell no more of a work item; of a well-known UID: of none.
+
+        Raises:
+            WorkItemRefusedError: there is no such subscription.
+        """
+
+    async def suspend(self, worklist: str, ae_title: str, facts: Facts) -> None:
+        """Tell of no new ones; those that are there are still told of.
+
+        Raises:
+            WorkItemRefusedError: there is no such subscription.
+        """
+
+
+class Notifications(Protocol):
+    """What is told, in whichever process it came about."""
+
+    def listen(self, ae_title: str) -> AbstractAsyncContextManager[AsyncIterator[DicomJson]]:
+        """What `ae_title` is told from now on; ends when the process stops."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A series as it is now.
+
+    Attributes:
+        attributes: of one instance that stands for it, without bulk data.
+        references: SOP class and SOP instance of each instance.
+    """
+
+    attributes: Attributes
+    digest: str = ""
+    instances: int = 0
+    references: Sequence[tuple[str, str]] = ()
+
+
 class SeriesArchive(Protocol):
     """Where series lie."""
 
-    async def describe(self, study_instance_uid: str, series_instance_uid: str) -> Attributes:
-        """The attributes of one instance that stands for the series, without bulk data."""
+    async def describe(self, study_instance_uid: str, series_instance_uid: str) -> Series:
+        """A series, without its references."""
+
+    async def references(self, study_instance_uid: str, series_instance_uid: str) -> Sequence[tuple[str, str]]:
+        """SOP class and SOP instance of each instance of a series."""
+
+    async def series_of(self, study_instance_uid: str) -> Sequence[str]:
+        """The series of a study, by their UIDs."""
 
 
 class Rule(Protocol):

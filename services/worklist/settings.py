@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from services.chassis.settings import BusSettings, DatabaseSettings, ServiceSettings, configured
 
 
@@ -16,3 +18,11 @@ class Settings(BusSettings, DatabaseSettings, ServiceSettings):
     """The catalogue, which knows the version of each model that is in use."""
     heartbeat_seconds: float = 15.0
     """A stream of events that has nothing to say says so this often, so that nothing between closes it."""
+    public_url: str = ""
+    """Address of the edge, as clients know it: for the links in work items."""
+    jobs_in_work: int = Field(default=8, ge=1)
+    """So many jobs are in work at a time, from their request to their inference; the others wait for their turn."""
+    patience_seconds: float = Field(default=900.0, gt=0)
+    """A job that has waited so long counts as of the next higher priority, so that none waits for ever."""
+    workitem_days: float = Field(default=30.0, gt=0)
+    """Work items that ended so long ago are deleted, unless a subscriber has locked them."""

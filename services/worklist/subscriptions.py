@@ -36,13 +36,21 @@ _FACTS: tuple[tuple[subjects.Stream, type[JobFact]], ...] = (
 )
 
 
-def subscriptions(*, catalogue: Catalogue, archive: SeriesArchive, jobs: Jobs, journal: Journal) -> list[Subscription]:
-    """A durable consumer for each subject."""
+def subscriptions(
+    *, catalogue: Catalogue, archive: SeriesArchive, jobs: Jobs, journal: Journal, dicomweb: str
+) -> list[Subscription]:
+    """A durable consumer for each subject; `dicomweb` is where work items say that series are read."""
 
     async def on_settled(delivery: Delivery) -> None:
         settled = _read(SeriesSettled, delivery.data)
-        candidates = await catalogue.candidates()
-        await handlers.select(settled, candidates=candidates, archive=archive, jobs=jobs, journal=journal)
+        await handlers.select(
+            settled,
+            candidates=await catalogue.candidates(),
+            archive=archive,
+            jobs=jobs,
+            journal=journal,
+            dicomweb=dicomweb,
+        )
 
     def on_fact(kind: type[JobFact]) -> Callable[[Delivery], Awaitable[None]]:
         async def handle(delivery: Delivery) -> None:

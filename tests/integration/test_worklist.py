@@ -31,6 +31,8 @@ from services.chassis.log import Log
 from services.contracts import subjects
 from services.contracts.calls import (
     ArchiveServicer,
+    InstanceList,
+    InstanceRef,
     SeriesDescription,
     SeriesRef,
     add_ArchiveServicer_to_server,
@@ -57,6 +59,7 @@ LUNG = 'series.Modality == "CT" && series.instances >= 20'
 BONE = 'series.Modality == "CT" && "AXIAL" in series.ImageType'
 BROKEN = "series.PixelAspectRatio[0] == 1"
 
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 CT = {"00080060": {"vr": "CS", "Value": ["CT"]}, "00080008": {"vr": "CS", "Value": ["ORIGINAL", "PRIMARY", "AXIAL"]}}
 LOCALIZER = {
     "00080060": {"vr": "CS", "Value": ["CT"]},
@@ -72,7 +75,12 @@ class Archive(ArchiveServicer):
 
     async def DescribeSeries(self, request: SeriesRef, context: Any) -> SeriesDescription:
         attributes = self.series.get(request.series_instance_uid, CT)
-        return SeriesDescription(digest="", instances=0, attributes=json.dumps(attributes).encode())
+        return SeriesDescription(digest="digest-1", instances=100, attributes=json.dumps(attributes).encode())
+
+    async def ListInstances(self, request: SeriesRef, context: Any) -> InstanceList:
+        return InstanceList(
+            digest="digest-1", instances=[InstanceRef(sop_class_uid=CT_IMAGE, sop_instance_uid="1.2.3")]
+        )
 
 
 @dataclass
@@ -104,9 +112,10 @@ class Mesh:
 
     async def lung_job(self, series: Series) -> dict[str, Any]:
         async def ask() -> Any:
-            return [job for job in await self.jobs(series) if job["model"] == "ct-lung"]
+            jobs = [job for job in await self.jobs(series) if job["model"] == "ct-lung"]
+            return jobs[-1] if jobs and jobs[-1]["state"] != "waiting" else None
 
-        return dict((await self.until(ask))[-1])
+        return dict(await self.until(ask))
 
     async def in_state(self, job_id: str, state: str) -> dict[str, Any]:
         async def ask() -> Any:
@@ -201,6 +210,8 @@ async def mesh(postgres_url: str, own_nats_url: str, tmp_path_factory: pytest.Te
         "PLEXUS_WORKLIST_ARCHIVE_ADDRESS": f"127.0.0.1:{grpc_port}",
         "PLEXUS_WORKLIST_CATALOGUE_ADDRESS": f"127.0.0.1:{grpc_port}",
         "PLEXUS_WORKLIST_HEARTBEAT_SECONDS": "0.5",
+        "PLEXUS_WORKLIST_JOBS_IN_WORK": "1000",
+        "PLEXUS_WORKLIST_PUBLIC_URL": "http://edge.example",
     }
     logs = [folder / "1.log", folder / "2.log"]
     client = await nats.connect(own_nats_url)
@@ -344,7 +355,7 @@ async def test_a_failure_is_visible_and_a_retry_requests_the_job_again(mesh: Mes
     )
     assert [found["id"] for found in await mesh.jobs(series, state="failed")] == [job["id"]]
     reply = await mesh.http.post(f"{mesh.addresses[1]}/jobs/{job['id']}/retry")
-    assert (reply.status_code, reply.json()["attempt"], reply.json()["state"]) == (200, 2, "requested")
+    assert (reply.status_code, reply.json()["attempt"], reply.json()["state"]) == (200, 2, "waiting")
     requested = await mesh.until(lambda: _soon(len(mesh.said_of(JobRequested, job["id"])) == 2))
     assert requested
     assert [fact.attempt for fact in mesh.said_of(JobRequested, job["id"])] == [1, 2]

@@ -15,7 +15,8 @@ import asyncpg
 
 from services.chassis.faults import PassingFault
 from services.chassis.log import Log
-from services.worklist.adapters.postgres import CHANNEL, PostgresJobs
+from services.worklist.adapters.postgres import PostgresJobs
+from services.worklist.adapters.rows import CHANNEL
 from services.worklist.model import CHANGES_IN_FLIGHT, Job, JobQuery
 
 _RECONNECT_SECONDS = 0.5

@@ -1,43 +1,58 @@
-"""Jobs in PostgreSQL. Each change is kept, said (outbox) and announced (NOTIFY) in one transaction."""
+"""Jobs in PostgreSQL. Each change is kept, said (outbox) and announced (NOTIFY) in one transaction; so is what comes of
+it for the job's work items."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from datetime import datetime
 
 import asyncpg
 
-from services.chassis.database import AWAY, conditions
+from services.chassis.database import conditions
 from services.chassis.outbox import Outbox
-from services.contracts.events import Result
-from services.worklist.errors import DatabaseUnavailableError
-from services.worklist.model import Job, JobQuery, JobState
+from services.contracts.events import Event
+from services.worklist.adapters import items, rows
+from services.worklist.adapters.rows import Connection, job_of, translated
+from services.worklist.model import Job, JobQuery, JobState, Priority
 from services.worklist.ports import Decision
+from services.worklist.turns import Waiting
 
-CHANNEL = "worklist_jobs"
-"""Of LISTEN and NOTIFY; the payload is a job id."""
-
-Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
-
-_KEPT = tuple(field.name for field in fields(Job) if field.name not in {"position", "change"})
-_COLUMNS = ", ".join(_KEPT)
-_VALUES = ", ".join(f"${place}" for place in range(1, len(_KEPT) + 1))
-_SET = ", ".join(f"{name} = ${place}" for place, name in enumerate(_KEPT, 1) if name != "id")
-_INSERT = f"INSERT INTO jobs ({_COLUMNS}, change) VALUES ({_VALUES}, nextval('job_changes')) RETURNING *"  # noqa: S608
-_UPDATE = f"UPDATE jobs SET {_SET}, change = nextval('job_changes') WHERE id = $1 RETURNING *"  # noqa: S608
-# (both: the names are of our own fields)
-
-_PASSING = (*AWAY, asyncpg.TransactionRollbackError)
+_WAITING = """
+SELECT id, priority, sender, requested_at, position FROM (
+    SELECT *, row_number() OVER (PARTITION BY sender, priority ORDER BY position) AS place
+    FROM jobs WHERE state = 'waiting' AND performer = 'mesh'
+) AS each WHERE place <= $1
+"""
+# A job that waits for a person takes no place: others would wait with it.
+_IN_WORK = """
+SELECT sender, count(*) AS jobs FROM jobs
+WHERE state IN ('requested', 'released') AND performer = 'mesh' AND step <> 'quarantine' GROUP BY sender
+"""
 
 
 class PostgresJobs:
     """The jobs that are kept in the schema `worklist`."""
 
-    def __init__(self, pool: asyncpg.Pool, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        outbox: Outbox,
+        *,
+        dicomweb: str = "",
+        moved: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Keep them.
+
+        Args:
+            dicomweb: where work items say that results are read.
+            moved: called when a job may have made room, or waits.
+        """
         self._pool = pool
         self._outbox = outbox
+        self._dicomweb = dicomweb
+        self._moved = moved
 
     async def decide_on_series(
         self, study_instance_uid: str, series_instance_uid: str, decide: Callable[[Sequence[Job]], Decision]
@@ -54,20 +69,69 @@ class PostgresJobs:
                 study_instance_uid,
                 series_instance_uid,
             )
-            decision = await self._keep(connection, decide([_job(row) for row in rows]))
-        self._outbox.wake()
+            decision = await self._keep(connection, decide([job_of(row) for row in rows]))
+        self._after(decision)
         return decision
 
     async def decide_on_job(self, job_id: str, decide: Callable[[Job], Decision]) -> Decision | None:
         """Keep and say what `decide` makes of a job; `None` if there is none."""
         async with self._transaction() as connection:
-            row = await connection.fetchrow("SELECT * FROM jobs WHERE id = $1 FOR UPDATE", job_id)
-            if row is None:
+            job = await rows.lock(connection, job_id)
+            if job is None:
                 return None
-            decision = await self._keep(connection, decide(_job(row)))
-        if decision.facts:
-            self._outbox.wake()
+            decision = await self._keep(connection, decide(job))
+        self._after(decision)
         return decision
+
+    async def decide_on_waiting(
+        self,
+        most: int,
+        pick: Callable[[Sequence[Waiting], dict[str, int]], Sequence[str]],
+        decide: Callable[[Job], Decision],
+    ) -> Sequence[Job]:
+        """Keep and say what `decide` makes of the jobs that `pick` picks; one process at a time."""
+        async with self._transaction() as connection:
+            if await connection.fetchval(
+                "SELECT NOT EXISTS (SELECT FROM jobs WHERE state = 'waiting' AND performer = 'mesh')"
+            ):
+                return []
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('worklist.admission', 0))")
+            in_work = {row["sender"]: row["jobs"] for row in await connection.fetch(_IN_WORK)}
+            waiting = [
+                Waiting(row["id"], Priority(row["priority"]), row["sender"], row["requested_at"], row["position"])
+                for row in await connection.fetch(_WAITING, most)
+            ]
+            picked = pick(waiting, in_work)
+            kept = await self._decide_on_all(connection, picked, JobState.WAITING, decide)
+        self._after(kept)
+        return kept.jobs
+
+    async def decide_on_overdue(self, at: datetime, decide: Callable[[Job], Decision]) -> Sequence[Job]:
+        """Keep and say what `decide` makes of the jobs whose deadline has passed and that have not ended."""
+        async with self._transaction() as connection:
+            found = await connection.fetch(
+                "SELECT id FROM jobs WHERE deadline < $1 AND state NOT IN ('completed', 'failed', 'cancelled')", at
+            )
+            kept = await self._decide_on_all(connection, [row["id"] for row in found], None, decide)
+        self._after(kept)
+        return kept.jobs
+
+    async def _decide_on_all(
+        self, connection: Connection, ids: Sequence[str], state: JobState | None, decide: Callable[[Job], Decision]
+    ) -> Decision:
+        # Whom somebody has in hand now is left for the next time: to wait for one would hold up the others.
+        found = await connection.fetch(
+            "SELECT * FROM jobs WHERE id = ANY($1::text[]) FOR UPDATE SKIP LOCKED", list(ids)
+        )
+        by_id = {row["id"]: job_of(row) for row in found}
+        jobs: list[Job] = []
+        facts: list[tuple[Event, str | None]] = []
+        for job in (by_id[each] for each in ids if each in by_id):
+            if not job.state.ended and state in (None, job.state):
+                kept = await self._keep(connection, decide(job))
+                jobs += kept.jobs
+                facts += kept.facts
+        return Decision(tuple(jobs), tuple(facts))
 
     async def get(self, job_id: str) -> Job | None:
         """The job."""
@@ -76,13 +140,13 @@ class PostgresJobs:
 
     async def of_ids(self, job_ids: Sequence[str]) -> Sequence[Job]:
         """The jobs of these ids, in the order of their last change."""
-        async with _translated():
+        async with translated():
             rows = await self._pool.fetch("SELECT * FROM jobs WHERE id = ANY($1::text[]) ORDER BY change", job_ids)
-        return [_job(row) for row in rows]
+        return [job_of(row) for row in rows]
 
     async def last_change(self) -> int:
         """The newest change of any job, or 0."""
-        async with _translated():
+        async with translated():
             return int(await self._pool.fetchval("SELECT coalesce(max(change), 0) FROM jobs"))
 
     async def find(self, query: JobQuery) -> Sequence[Job]:
@@ -97,48 +161,34 @@ class PostgresJobs:
             "change > ": query.since,
         }
         where, values = conditions(wanted)
-        async with _translated():
+        async with translated():
             rows = await self._pool.fetch(
                 f"SELECT * FROM jobs WHERE {where}"  # noqa: S608  # conditions of our own, above
                 f" ORDER BY position DESC LIMIT ${len(values) + 1}",
                 *values,
                 query.limit,
             )
-        return [_job(row) for row in rows]
+        return [job_of(row) for row in rows]
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[Connection]:
-        async with _translated(), self._pool.acquire() as connection, connection.transaction():
-            yield connection
+    def _transaction(self) -> AbstractAsyncContextManager[Connection]:
+        return rows.transaction(self._pool)
 
     async def _keep(self, connection: Connection, decision: Decision) -> Decision:
-        kept = []
-        for job in decision.jobs:
-            row = await connection.fetchrow(_UPDATE if job.position else _INSERT, *_values(job))
-            assert row is not None  # noqa: S101  # RETURNING a row that is locked or new
-            kept.append(_job(row))
-            await connection.execute("SELECT pg_notify($1, $2)", CHANNEL, job.id)
+        kept = [await rows.save(connection, job) for job in decision.jobs]
+        for item in decision.items:
+            await items.create(connection, item)
+        following = {job.id: job for job in kept}
+        for item in decision.items:  # of a job that is there already
+            if item.job_id and item.job_id not in following and (job := await rows.lock(connection, item.job_id)):
+                following[job.id] = job
+        for job in following.values():
+            await items.follow(connection, job, self._dicomweb)
         for event, message_id in decision.facts:
             await self._outbox.append(connection, event, message_id=message_id)
         return replace(decision, jobs=tuple(kept))
 
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    try:
-        yield
-    except _PASSING as error:
-        raise DatabaseUnavailableError from error
-
-
-def _values(job: Job) -> list[object]:
-    values = {name: getattr(job, name) for name in _KEPT}
-    values["results"] = json.dumps([asdict(result) for result in job.results])
-    return list(values.values())
-
-
-def _job(row: asyncpg.Record) -> Job:
-    values = dict(row)
-    values["state"] = JobState(values["state"])
-    values["results"] = tuple(Result(**result) for result in json.loads(values["results"]))
-    return Job(**values)
+    def _after(self, decision: Decision) -> None:
+        if decision.facts:
+            self._outbox.wake()
+        if any(job.state.ended or job.state in {JobState.WAITING, JobState.INFERRED} for job in decision.jobs):
+            self._moved()

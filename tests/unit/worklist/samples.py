@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -10,8 +11,10 @@ from typing import Any
 from services.contracts.card import ModelCard
 from services.contracts.events import Event, SeriesSettled
 from services.worklist.errors import RuleFailedError
-from services.worklist.model import Job, JobQuery
-from services.worklist.ports import Attributes, Candidate, Decision
+from services.worklist.model import Job, JobQuery, JobState
+from services.worklist.ports import Attributes, Candidate, Decision, Series
+from services.worklist.turns import Waiting
+from services.worklist.ups.item import WorkItem
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -33,6 +36,8 @@ def job(**fields: Any) -> Job:
         "revision": 1,
         "series_digest": "d1",
         "requested_at": NOON,
+        "state": JobState.REQUESTED,
+        "admitted_at": NOON,
     }
     return Job(**values | fields)
 
@@ -82,8 +87,18 @@ class FixedRule:
 class MemoryArchive:
     """An archive with one series."""
 
-    async def describe(self, study_instance_uid: str, series_instance_uid: str) -> Attributes:
-        return {"00080060": {"vr": "CS", "Value": ["CT"]}}
+    async def describe(self, study_instance_uid: str, series_instance_uid: str) -> Series:
+        attributes = {
+            "00080060": {"vr": "CS", "Value": ["CT"]},
+            "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane"}]},
+        }
+        return Series(attributes, "d1", 100)
+
+    async def references(self, study_instance_uid: str, series_instance_uid: str) -> Sequence[tuple[str, str]]:
+        return [("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4.5")]
+
+    async def series_of(self, study_instance_uid: str) -> Sequence[str]:
+        return [SERIES, "1.2.3.5"]
 
 
 class MemoryJobs:
@@ -92,6 +107,7 @@ class MemoryJobs:
     def __init__(self, *jobs: Job) -> None:
         self.jobs: dict[str, Job] = {}
         self.said: list[tuple[Event, str | None]] = []
+        self.items: list[WorkItem] = []
         self._changes = 0
         self._keep(Decision(jobs))
 
@@ -108,6 +124,24 @@ class MemoryJobs:
     async def decide_on_job(self, job_id: str, decide: Callable[[Job], Decision]) -> Decision | None:
         return self._keep(decide(self.jobs[job_id])) if job_id in self.jobs else None
 
+    async def decide_on_waiting(
+        self,
+        most: int,
+        pick: Callable[[Sequence[Waiting], dict[str, int]], Sequence[str]],
+        decide: Callable[[Job], Decision],
+    ) -> Sequence[Job]:
+        waiting = [
+            Waiting(job.id, job.priority, job.sender, job.requested_at, job.position)
+            for job in self.jobs.values()
+            if job.state is JobState.WAITING
+        ]
+        in_work = Counter(job.sender for job in self.jobs.values() if job.state is JobState.REQUESTED)
+        return [job for each in pick(waiting, in_work) for job in self._keep(decide(self.jobs[each])).jobs]
+
+    async def decide_on_overdue(self, at: datetime, decide: Callable[[Job], Decision]) -> Sequence[Job]:
+        late = [job for job in self.jobs.values() if job.deadline and job.deadline < at and not job.state.ended]
+        return [job for each in late for job in self._keep(decide(each)).jobs]
+
     async def get(self, job_id: str) -> Job | None:
         return self.jobs.get(job_id)
 
@@ -121,6 +155,7 @@ class MemoryJobs:
             kept.append(replace(job, change=self._changes, position=job.position or len(self.jobs) + 1))
             self.jobs[job.id] = kept[-1]
         self.said += decision.facts
+        self.items += decision.items
         return replace(decision, jobs=tuple(kept))
 
 
@@ -138,10 +173,11 @@ class MemoryJournal:
 
 
 class FixedCandidates:
-    """A catalogue in which these models are in use; their rules hold for everything."""
+    """A catalogue in which these models are in use; their rules hold for everything, and those of `but` for nothing."""
 
-    def __init__(self, *cards: ModelCard) -> None:
-        self._cards = cards
+    def __init__(self, *cards: ModelCard, but: Sequence[ModelCard] = ()) -> None:
+        self._candidates = [Candidate(card, FixedRule(True)) for card in cards]
+        self._candidates += [Candidate(card, FixedRule(False)) for card in but]
 
     async def candidates(self) -> Sequence[Candidate]:
-        return [Candidate(card, FixedRule(True)) for card in self._cards]
+        return self._candidates

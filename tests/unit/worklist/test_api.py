@@ -12,10 +12,10 @@ from httpx import ASGITransport, AsyncClient, Response
 from services.chassis.health import Health
 from services.chassis.http import create_app
 from services.chassis.log import Log
-from services.worklist import api
+from services.worklist.api import jobs as api
 from services.worklist.errors import http_status
 from services.worklist.model import Job, JobState
-from tests.unit.worklist.samples import STUDY, FixedCandidates, MemoryJobs, card, job
+from tests.unit.worklist.samples import STUDY, FixedCandidates, MemoryArchive, MemoryJobs, MemoryJournal, card, job
 
 FIELDS = [
     "id",
@@ -38,6 +38,10 @@ FIELDS = [
     "inferred_at",
     "finished_at",
     "results",
+    "priority",
+    "performer",
+    "deadline",
+    "admitted_at",
 ]
 
 
@@ -57,7 +61,14 @@ class FixedChanges:
 
 
 async def ask(path: str, jobs: MemoryJobs, changes: FixedChanges | None = None, *, method: str = "GET") -> Response:
-    router = api.router(jobs=jobs, changes=changes or FixedChanges(), catalogue=FixedCandidates(card()))
+    router = api.router(
+        jobs=jobs,
+        changes=changes or FixedChanges(),
+        catalogue=FixedCandidates(card(), but=[card("mr-brain")]),
+        archive=MemoryArchive(),
+        journal=MemoryJournal(),
+        dicomweb="",
+    )
     app = create_app("worklist", health=Health(), log=Log("test"), routers=[router], status_of=http_status)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://worklist") as client:
         return await client.request(method, path)
@@ -124,7 +135,7 @@ async def test_events_begin_with_the_jobs_as_they_are_and_go_on_with_each_change
 
 
 async def test_the_public_part_of_every_card_is_listed() -> None:
-    (model,) = (await ask("/models", MemoryJobs())).json()["models"]
+    model, _ = (await ask("/models", MemoryJobs())).json()["models"]
     assert (model["name"], model["selection"]) == ("ct-lung", "true")
     assert model["labels"] == [{"value": 1, "name": "Left lung", "colour": [1, 2, 3]}]
 

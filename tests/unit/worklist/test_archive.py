@@ -42,7 +42,7 @@ async def describe(archive: Archive) -> Any:
 
 async def test_a_series_is_described_to_the_service_that_asks() -> None:
     archive = Archive(b'{"00080060": {"vr": "CS", "Value": ["CT"]}}')
-    assert await describe(archive) == {"00080060": {"vr": "CS", "Value": ["CT"]}}
+    assert (await describe(archive)).attributes == {"00080060": {"vr": "CS", "Value": ["CT"]}}
     assert archive.caller == "service:worklist"
 
 

@@ -13,6 +13,8 @@ FAULTS = [
     (errors.UnreadableFactError(), 400),
     (errors.UnreadableSeriesError(), 400),
     (errors.NoSuchJobError(), 404),
+    (errors.NoSuchModelError(), 404),
+    (errors.NothingToRunError("ct-lung"), 409),
     (errors.JobConflictError("job-ended", "the job is completed: it cannot be cancelled"), 409),
 ]
 

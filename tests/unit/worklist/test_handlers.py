@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
 import pytest
 
 from services.chassis.principal import Principal
 from services.contracts.events import AuditRecorded, JobCancelled, JobFailed, JobReleased, JobRequested
-from services.worklist import handlers
-from services.worklist.errors import JobConflictError, NoSuchJobError
-from services.worklist.model import JobState
+from services.worklist import handlers, runs
+from services.worklist.errors import JobConflictError, NoSuchJobError, NoSuchModelError
+from services.worklist.model import Job, JobState, Performer, Priority
 from services.worklist.ports import Candidate
+from services.worklist.turns import Rules
 from tests.unit.worklist.samples import (
     SERIES,
     STUDY,
@@ -19,6 +24,7 @@ from tests.unit.worklist.samples import (
     MemoryJournal,
     card,
     job,
+    later,
     settled,
 )
 
@@ -33,9 +39,16 @@ async def select(jobs: MemoryJobs, journal: MemoryJournal, *, revision: int = 1,
     )
 
 
+async def admit(jobs: MemoryJobs, most: int = 8) -> None:
+    await handlers.admit(later(1), rules=Rules(most, timedelta(hours=1)), jobs=jobs)
+
+
 async def test_a_settled_series_brings_one_job_for_each_model_that_selects_it() -> None:
     jobs = MemoryJobs()
     await select(jobs, MemoryJournal(), lung=True, bone=True, brain=False)
+    assert {kept.state for kept in jobs.jobs.values()} == {JobState.WAITING}
+    assert [item.job_id for item in jobs.items] == list(jobs.jobs)
+    await admit(jobs)
     assert sorted(kept.model for kept in jobs.jobs.values()) == ["bone", "lung"]
     requested = [(fact, message_id) for fact, message_id in jobs.said if isinstance(fact, JobRequested)]
     assert [message_id for _, message_id in requested] == [f"{kept.id}.1.requested" for kept in jobs.jobs.values()]
@@ -63,7 +76,7 @@ async def test_a_newer_revision_cancels_the_unfinished_job_and_says_so() -> None
     await select(jobs, MemoryJournal(), revision=2, lung=True)
     old, new = jobs.jobs.values()
     assert (old.state, old.reason_code, new.supersedes) == (JobState.CANCELLED, "superseded", old.id)
-    assert (JobCancelled(old.id), f"{old.id}.cancelled") in jobs.said
+    assert (JobCancelled(old.id), f"{old.id}.1.cancelled") in jobs.said
 
 
 async def test_every_new_job_is_in_the_audit_log() -> None:
@@ -92,8 +105,9 @@ async def test_a_failed_job_is_requested_again_in_the_name_of_who_asked() -> Non
     jobs = MemoryJobs(old)
     await handlers.hear(JobFailed(old.id, "infer", "model-failed", "it failed"), jobs=jobs, journal=MemoryJournal())
     again = await handlers.retry(old.id, principal=Principal("ann"), jobs=jobs)
-    assert (again.state, again.attempt) == (JobState.REQUESTED, 2)
-    (requested, message_id), (audit, _) = jobs.said
+    assert (again.state, again.attempt) == (JobState.WAITING, 2)
+    await admit(jobs)
+    (audit, _), (requested, message_id) = jobs.said
     assert isinstance(requested, JobRequested)
     assert isinstance(audit, AuditRecorded)
     assert (requested.attempt, message_id) == (2, f"{old.id}.2.requested")
@@ -107,6 +121,61 @@ async def test_a_cancelled_job_says_so_in_the_name_of_who_asked() -> None:
     assert [type(fact) for fact, _ in jobs.said] == [JobCancelled, AuditRecorded]
     with pytest.raises(JobConflictError):
         await handlers.cancel("a" * 32, principal=Principal("ann"), jobs=jobs)
+
+
+async def test_a_job_that_nobody_has_begun_is_cancelled_without_a_word_to_the_mesh() -> None:
+    jobs = MemoryJobs(job(state=JobState.WAITING, admitted_at=None))
+    await handlers.cancel("a" * 32, principal=Principal("ann"), jobs=jobs)
+    assert [type(fact) for fact, _ in jobs.said] == [AuditRecorded]
+
+
+async def test_a_job_whose_deadline_has_passed_fails_and_stops() -> None:
+    jobs, journal = MemoryJobs(job(deadline=later(5)), job(id="b" * 32, deadline=later(50))), MemoryJournal()
+    await handlers.expire(later(6), jobs=jobs, journal=journal)
+    late, other = jobs.jobs.values()
+    assert (late.state, late.reason_code, other.state) == (JobState.FAILED, "deadline-passed", JobState.REQUESTED)
+    assert [type(fact) for fact, _ in jobs.said] == [JobCancelled, AuditRecorded]
+
+
+async def ask(jobs: MemoryJobs, *, kind: str = "", **wish: Any) -> list[Job]:
+    model = card()
+    candidate = Candidate(replace(model, source={**model.source, "kind": kind}), FixedRule(True))
+    return await runs.ask(
+        runs.Wish("ct-lung", STUDY, **wish),
+        principal=Principal("ann"),
+        candidates=[candidate],
+        archive=MemoryArchive(),
+        jobs=jobs,
+        journal=MemoryJournal(),
+        dicomweb="http://edge/dicom-web",
+    )
+
+
+async def test_a_person_who_asks_gets_the_job_that_is_there_unless_it_is_to_be_made_again() -> None:
+    jobs = MemoryJobs()
+    (first,) = await ask(jobs, series_instance_uid=SERIES, priority=Priority.HIGH)
+    assert (first.priority, first.sender, first.series_digest) == (Priority.HIGH, "ann", "d1")
+    (same,) = await ask(jobs, series_instance_uid=SERIES)
+    (again,) = await ask(jobs, series_instance_uid=SERIES, force=True)
+    assert (same.id, again.run, again.id == first.id) == (first.id, 1, False)
+
+
+async def test_a_study_is_run_on_every_series_that_the_rule_selects() -> None:
+    assert len(await ask(MemoryJobs())) == 2
+
+
+async def test_a_model_that_is_not_there_cannot_be_run() -> None:
+    with pytest.raises(NoSuchModelError):
+        await runs.ask(
+            runs.Wish("x", STUDY), principal=Principal("ann"), candidates=[], archive=MemoryArchive(),
+            jobs=MemoryJobs(), journal=MemoryJournal(), dicomweb="",
+        )  # fmt: skip
+
+
+async def test_a_job_of_an_external_model_waits_for_a_performer_outside() -> None:
+    jobs = MemoryJobs()
+    (waiting,) = await ask(jobs, kind="external", series_instance_uid=SERIES)
+    assert waiting.performer is Performer.OUTSIDE
 
 
 async def test_a_job_that_is_not_there_can_be_neither_retried_nor_cancelled() -> None:

@@ -163,7 +163,7 @@ def test_a_retry_is_a_new_attempt_and_news_of_the_old_one_are_passed_over() -> N
     old = after(job(), released(), failed())
     again = model.retried(old, [old])
     assert (again.state, again.attempt, again.step, again.reason, again.finished_at) == (
-        JobState.REQUESTED,
+        JobState.WAITING,
         2,
         "deidentify",
         "",
@@ -207,8 +207,8 @@ def rule(of_series: Sequence[Job], *, revision: int = 1, models: Sequence[str] =
 def test_each_model_gets_a_job_of_its_own() -> None:
     ruling = rule([], models=["ct-lung", "ct-bone"])
     assert [(new.model, new.state, new.supersedes) for new in ruling.requested] == [
-        ("ct-lung", JobState.REQUESTED, ""),
-        ("ct-bone", JobState.REQUESTED, ""),
+        ("ct-lung", JobState.WAITING, ""),
+        ("ct-bone", JobState.WAITING, ""),
     ]
     assert len({new.id for new in ruling.requested}) == 2
 

@@ -10,17 +10,18 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, Field
 
 from services.chassis import http
 from services.chassis.principal import Principal
 from services.contracts.card import ModelCard
-from services.worklist import handlers
+from services.worklist import handlers, runs
 from services.worklist.errors import NoSuchJobError
-from services.worklist.model import CHANGES_IN_FLIGHT, Job, JobQuery, JobState
-from services.worklist.ports import Catalogue, Changes, Jobs
+from services.worklist.model import CHANGES_IN_FLIGHT, Job, JobQuery, JobState, Performer, Priority
+from services.worklist.ports import Catalogue, Changes, Jobs, Journal, SeriesArchive
 
-Uid = Annotated[str, Query(pattern=r"^[0-9.]{1,64}$")]
+_UID = r"^[0-9.]{1,64}$"
+Uid = Annotated[str, Query(pattern=_UID)]
 JobId = Annotated[str, Path(pattern=r"^[0-9a-f]{32}$")]
 Caller = Annotated[Principal, Depends(http.caller)]
 
@@ -61,6 +62,10 @@ class JobView(BaseModel):
     inferred_at: datetime | None
     finished_at: datetime | None
     results: list[ResultView]
+    priority: Priority
+    performer: Performer
+    deadline: datetime | None
+    admitted_at: datetime | None
 
     @classmethod
     def of(cls, job: Job) -> JobView:
@@ -72,6 +77,17 @@ class JobList(BaseModel):
     """Jobs, newest first."""
 
     jobs: list[JobView]
+
+
+class Wanted(BaseModel):
+    """A run that is asked for; without a series, of every series of the study that the model's rule selects."""
+
+    model: Annotated[str, Field(max_length=64)]
+    study: Annotated[str, Field(pattern=_UID)]
+    series: Annotated[str, Field(pattern=rf"{_UID}|^$")] = ""
+    priority: Priority = Priority.MEDIUM
+    deadline: AwareDatetime | None = None
+    force: bool = False
 
 
 class LabelView(BaseModel):
@@ -110,14 +126,42 @@ class ModelList(BaseModel):
     models: list[ModelView]
 
 
-def router(*, jobs: Jobs, changes: Changes, catalogue: Catalogue) -> APIRouter:
-    """The routes."""
+def router(
+    *,
+    jobs: Jobs,
+    changes: Changes,
+    catalogue: Catalogue,
+    archive: SeriesArchive,
+    journal: Journal,
+    dicomweb: str,
+) -> APIRouter:
+    """The routes; `dicomweb` is where work items say that series are read."""
     routes = APIRouter()
 
     @routes.get("/models")
-    async def list_models() -> ModelList:
-        """The models that may run, with their rules."""
-        return ModelList(models=[ModelView.of(candidate.card) for candidate in await catalogue.candidates()])
+    async def list_models(study: Uid = "", series: Uid = "") -> ModelList:
+        """The models that may run, with their rules; of a series, those whose rule selects it."""
+        candidates = await catalogue.candidates()
+        models = [ModelView.of(candidate.card) for candidate in candidates]
+        if not study or not series:
+            return ModelList(models=models)
+        able = await runs.processing(study, series, candidates=candidates, archive=archive, journal=journal)
+        return ModelList(models=[model for model in models if model.name in able])
+
+    @routes.post("/jobs")
+    async def run_model(wanted: Wanted, principal: Caller) -> JobList:
+        """Ask for a run: the jobs that do it, which may be there already (`force` makes it again)."""
+        wish = runs.Wish(wanted.model, wanted.study, wanted.series, wanted.priority, wanted.deadline, wanted.force)
+        asked = await runs.ask(
+            wish,
+            principal=principal,
+            candidates=await catalogue.candidates(),
+            archive=archive,
+            jobs=jobs,
+            journal=journal,
+            dicomweb=dicomweb,
+        )
+        return JobList(jobs=[JobView.of(job) for job in asked])
 
     @routes.get("/jobs")
     async def list_jobs(

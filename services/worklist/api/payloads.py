@@ -1,0 +1,100 @@
+"""Data sets of work items on the wire: DICOM JSON and the Native DICOM Model (PS3.18 11.1.3, F, PS3.19 A)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from fastapi import Request, Response
+
+from services.dicom.accept import MULTIPART, Offer, choose, parse_accept
+from services.dicom.dicom_json import DicomJson, dumps, loads
+from services.dicom.multipart import (
+    PART_TAIL,
+    MultipartError,
+    MultipartParser,
+    PartData,
+    closing,
+    multipart_boundary,
+    new_boundary,
+    parse_content_type,
+    part_head,
+    related,
+)
+from services.dicom.native_xml import NativeXmlError, native_dicom_model, parse_native
+from services.worklist.ups.refusals import WorkItemRefusedError, invalid
+
+JSON: Final = "application/dicom+json"
+_XML: Final = "application/dicom+xml"
+_OFFERS: Final = (Offer(JSON), Offer("application/json"), Offer(MULTIPART, _XML), Offer(_XML))
+_MOST_BYTES: Final = 4 * 1024 * 1024
+PRIVATE: Final = {"Cache-Control": "private, no-cache"}
+
+
+async def read(request: Request) -> DicomJson:
+    """The one data set of a request; an empty one where there is no body.
+
+    Raises:
+        WorkItemRefusedError: it is of another media type (415), too large (413), or cannot be read (400).
+    """
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > _MOST_BYTES:
+            raise WorkItemRefusedError("too-large", f"the body has more than {_MOST_BYTES} bytes", status=413)
+    if not body.strip():
+        return {}
+    declared = request.headers.get("content-type", JSON)
+    try:
+        media_type = parse_content_type(declared).media_type
+        if media_type in (JSON, "application/json"):
+            return _of_json(body)
+        if media_type == _XML:
+            return parse_native(body)
+        if media_type == MULTIPART:
+            return parse_native(_only_part(body, multipart_boundary(declared, _XML)))
+    except MultipartError as error:
+        raise invalid(str(error)) from None
+    except NativeXmlError as error:
+        raise invalid(f"the body is no Native DICOM Model: {error}") from None
+    raise WorkItemRefusedError("media-type", f"{JSON} or {MULTIPART} with {_XML} is expected", status=415)
+
+
+def _of_json(body: bytes) -> DicomJson:
+    try:
+        found = loads(body)
+    except ValueError:
+        raise invalid("the body is no JSON") from None
+    if isinstance(found, list) and len(found) == 1:
+        found = found[0]
+    if not isinstance(found, dict) or not all(isinstance(element, dict) for element in found.values()):
+        raise invalid("the body is not one data set in DICOM JSON")
+    return {tag.upper(): element for tag, element in found.items()}
+
+
+def _only_part(body: bytes, boundary: str) -> bytes:
+    parser = MultipartParser(boundary)
+    events = [*parser.feed(body), *parser.close()]
+    return b"".join(bytes(event.data) for event in events if isinstance(event, PartData))
+
+
+def accepted(request: Request) -> Offer:
+    """How the client wants its answer.
+
+    Raises:
+        WorkItemRefusedError: in a way that we cannot (406).
+    """
+    asked = request.query_params.get("accept") or request.headers.get("accept")
+    offer = choose(parse_accept(asked.replace("dicom json", "dicom+json") if asked else None), _OFFERS)
+    if offer is None:
+        raise WorkItemRefusedError("not-acceptable", f"{JSON} or {MULTIPART} with {_XML} is answered", status=406)
+    return offer
+
+
+def answer(found: Sequence[DicomJson], offer: Offer, status: int = 200) -> Response:
+    """Data sets as the client wants them."""
+    if _XML not in (offer.media_type, offer.part_type):
+        return Response(dumps(list(found)), status, PRIVATE, media_type=offer.media_type)
+    boundary = new_boundary()
+    parts = [part_head(boundary, _XML) + native_dicom_model(each) + PART_TAIL for each in found]
+    return Response(b"".join((*parts, closing(boundary))), status, PRIVATE, media_type=related(_XML, boundary))

@@ -1,0 +1,159 @@
+"""A person, or a work item, asks for a run of a model on a series."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import uuid4
+
+from services.chassis import telemetry
+from services.chassis.principal import Principal
+from services.worklist import handlers, model
+from services.worklist.errors import NoSuchModelError, NothingToRunError
+from services.worklist.model import Job, JobState, Priority
+from services.worklist.ports import Candidate, Decision, Jobs, Journal, Series, SeriesArchive
+from services.worklist.ups.item import WorkItem
+from services.worklist.ups.making import Input, item_of
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for.
+
+    Attributes:
+        series_instance_uid: "" for every series of the study that the model's rule selects.
+        force: make it again, also where it is there.
+    """
+
+    model: str
+    study_instance_uid: str
+    series_instance_uid: str = ""
+    priority: Priority = Priority.MEDIUM
+    deadline: datetime | None = None
+    force: bool = False
+
+
+async def ask(
+    wish: Wish,
+    *,
+    principal: Principal,
+    candidates: Sequence[Candidate],
+    archive: SeriesArchive,
+    jobs: Jobs,
+    journal: Journal,
+    dicomweb: str,
+) -> list[Job]:
+    """The jobs that do what is asked for: new ones, or those that are there.
+
+    A series that is named is run whether or not the rule selects it: a person may know better.
+
+    Raises:
+        NoSuchModelError: there is no model of this name.
+        NothingToRunError: no series of the study is one that the model takes.
+    """
+    candidate = _candidate(wish.model, candidates)
+    if wish.series_instance_uid:
+        uids: Sequence[str] = [wish.series_instance_uid]
+    else:
+        uids = await archive.series_of(wish.study_instance_uid)
+    found = []
+    for uid in uids:
+        series = await archive.describe(wish.study_instance_uid, uid)
+        if wish.series_instance_uid or handlers.selected([candidate], series.attributes, series.instances, journal):
+            source = await _source(wish.study_instance_uid, uid, series, archive)
+            found.append(await _one(wish, candidate, source, series, principal=principal, jobs=jobs, dicomweb=dicomweb))
+    if not found:
+        raise NothingToRunError(wish.model)
+    return found
+
+
+async def for_item(
+    wish: Wish,
+    item: Callable[[str], WorkItem],
+    *,
+    principal: Principal,
+    candidates: Sequence[Candidate],
+    archive: SeriesArchive,
+    jobs: Jobs,
+) -> Job:
+    """The job of a work item that somebody creates for a model of ours: a new one, or one that is there and holds.
+
+    Args:
+        item: the work item, of the job of an id.
+    """
+    candidate = _candidate(wish.model, candidates)
+    uid = wish.series_instance_uid
+    series = await archive.describe(wish.study_instance_uid, uid)
+    source = Input(wish.study_instance_uid, uid, series.attributes)
+    return await _one(wish, candidate, source, series, principal=principal, jobs=jobs, dicomweb="", item=item)
+
+
+async def processing(
+    study: str, series: str, *, candidates: Sequence[Candidate], archive: SeriesArchive, journal: Journal
+) -> set[str]:
+    """The names of the models whose rule selects a series."""
+    found = await archive.describe(study, series)
+    return {card.name for card in handlers.selected(candidates, found.attributes, found.instances, journal)}
+
+
+def _candidate(name: str, candidates: Sequence[Candidate]) -> Candidate:
+    for candidate in candidates:
+        if candidate.card.name == name:
+            return candidate
+    raise NoSuchModelError
+
+
+async def _source(study: str, uid: str, series: Series, archive: SeriesArchive) -> Input:
+    return Input(study, uid, series.attributes, await archive.references(study, uid))
+
+
+async def _one(
+    wish: Wish,
+    candidate: Candidate,
+    source: Input,
+    series: Series,
+    *,
+    principal: Principal,
+    jobs: Jobs,
+    dicomweb: str,
+    item: Callable[[str], WorkItem] | None = None,
+) -> Job:
+    card, at = candidate.card, handlers.now()
+
+    def decide(of_series: Sequence[Job]) -> Decision:
+        same = [
+            job
+            for job in of_series
+            if (job.model, job.model_version, job.series_digest) == (card.name, card.version, series.digest)
+        ]
+        there = same[-1] if same else None
+        if there is not None and not wish.force:
+            if item is None:
+                return Decision((there,))
+            if there.state not in {JobState.FAILED, JobState.CANCELLED}:
+                return Decision((there,), items=(item(there.id),))
+        revisions = [job.revision for job in of_series if job.series_digest == series.digest]
+        done = [job for job in of_series if job.model == card.name and job.state is JobState.COMPLETED]
+        job = Job(
+            id=uuid4().hex,
+            model=card.name,
+            model_version=card.version,
+            study_instance_uid=source.study_instance_uid,
+            series_instance_uid=source.series_instance_uid,
+            revision=max(revisions, default=0),
+            series_digest=series.digest,
+            requested_at=at,
+            supersedes=done[-1].id if done else "",
+            trace_id=telemetry.trace_id(),
+            priority=wish.priority,
+            performer=model.performer_of(card),
+            sender=source.study_instance_uid if principal.subject == "local" else principal.subject,
+            run=max((each.run + 1 for each in same), default=0),
+            deadline=wish.deadline,
+        )
+        made = item(job.id) if item else item_of(job, card, source, dicomweb, at)
+        return Decision((job,), ((handlers.audit(job, principal, "asked"), None),), (made,))
+
+    decision = await jobs.decide_on_series(source.study_instance_uid, source.series_instance_uid, decide)
+    return decision.jobs[0]
