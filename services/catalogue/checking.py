@@ -18,7 +18,7 @@ from services.catalogue.errors import ModelBrokenError
 from services.catalogue.model import Model, Verdict, Version
 from services.catalogue.ports import Arrays, Case, Decision, Models, ModelServer, Packages, Pictures
 from services.chassis.principal import Principal
-from services.contracts.card import ModelCard
+from services.contracts.card import ModelCard, PackageKind
 
 
 async def check(
@@ -47,8 +47,11 @@ async def check(
     verdicts: list[Verdict] = []
     began = perf_counter()
     loaded = 0.0
+    if card.kind is PackageKind.EXTERNAL:  # nothing of it runs here: there is its card alone
+        cases, problems = (), []
     try:
-        await server.serve(served, packages.folder(chosen), card)
+        if card.kind is not PackageKind.EXTERNAL:
+            await server.serve(served, packages.folder(chosen), card)
         loaded = perf_counter() - began
         for case in cases:
             verdicts.append(await _run(case, served, card, server=server, pictures=pictures, folder=folder))

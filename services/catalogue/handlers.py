@@ -15,7 +15,7 @@ from services.catalogue.model import Change, Model, State, Version
 from services.catalogue.ports import Decision, Journal, Models, ModelServer, Package, Packages
 from services.chassis import telemetry
 from services.chassis.principal import Principal
-from services.contracts.card import ModelCard
+from services.contracts.card import ModelCard, PackageKind
 from services.contracts.events import Action, AuditRecorded, Outcome
 
 SHIPPED = Principal.service("catalogue")
@@ -40,7 +40,7 @@ async def upload(archive: Path, *, principal: Principal, models: Models, package
 
 async def _keep(package: Package, state: State, *, principal: Principal, models: Models, packages: Packages) -> Version:
     card = package.card
-    rules.check_names(card)
+    rules.check_card(card)
     new = Version(card.name, card.version, package.digest, state, card.source, principal.subject, _now())
     before = await models.get(card.name)
     rules.replaced(before.version(card.version) if before else None, new)  # before any byte is moved
@@ -87,7 +87,8 @@ async def activate(
     chosen = found(await _get(name, models), version)
     rules.may_serve(chosen)
     card = ModelCard.from_mapping(chosen.card)
-    if card.served not in await server.loaded():  # one to go back to is there already, and may be at work
+    # One to go back to is there already, and may be at work.
+    if card.kind is not PackageKind.EXTERNAL and card.served not in await server.loaded():
         await server.serve(card.served, packages.folder(chosen), card)
 
     def decide(model: Model) -> Decision:
@@ -200,7 +201,11 @@ async def serve_all(
     wanted = [found(model, name) for model in await models.list() for name in model.serving]
     cards = [(version, ModelCard.from_mapping(version.card)) for version in wanted]
     await asyncio.gather(
-        *(serve(version, card) for version, card in cards if card.served not in loaded and card.served not in left_out)
+        *(
+            serve(version, card)
+            for version, card in cards
+            if card.kind is not PackageKind.EXTERNAL and card.served not in loaded | left_out
+        )
     )
     return frozenset(missing)
 

@@ -18,6 +18,8 @@ from typing import Any
 
 from services.catalogue.errors import PackageRefusedError, VersionConflictError
 from services.contracts.card import ModelCard
+from services.selection.cel import compile_rule
+from services.selection.errors import RuleError
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VERSION = re.compile(r"[0-9]+(\.[0-9a-z]+){0,3}")
@@ -123,16 +125,20 @@ class Verdict:
         return not self.problems
 
 
-def check_names(card: ModelCard) -> None:
-    """A model's name and version are used as names of folders, of Triton's models and in addresses.
+def check_card(card: ModelCard) -> None:
+    """A model's name and version are used as names of folders, of Triton's models and in addresses; its rule is CEL.
 
     Raises:
-        PackageRefusedError: they cannot be.
+        PackageRefusedError: one of them cannot be used.
     """
     if len(card.name) > _LENGTH or not _NAME.fullmatch(card.name):
         raise PackageRefusedError("the card's name is not of the form ct-lung: small letters, digits and hyphens")
     if len(card.version) > _LENGTH or not _VERSION.fullmatch(card.version):
         raise PackageRefusedError("the card's version is not of the form 1.0.0: numbers with points between")
+    try:
+        compile_rule(card.selection)
+    except RuleError as error:
+        raise PackageRefusedError(f"the card's selection rule cannot be used: {error}") from None
 
 
 def replaced(there: Version | None, new: Version) -> Version:

@@ -12,7 +12,7 @@ PermanentFault
 ├── JobConflictError          409: what is asked does not fit the job's state
 └── WorkItemRefusedError      of UPS-RS: services.worklist.ups.refusals
 
-RuleFailedError is no fault: the rule does not select, and the log says which model's.
+`services.selection.errors.RuleFailedError` is no fault: the rule does not select, and the log says which model's.
 """
 
 from __future__ import annotations
@@ -74,14 +74,6 @@ class JobConflictError(PermanentFault):
 
     def __init__(self, code: str, reason: str) -> None:
         super().__init__(code, reason)
-
-
-class RuleFailedError(Exception):
-    """A selection rule could not be evaluated on a series. Holds the kind of error alone: its text quotes values."""
-
-    def __init__(self, kind: str) -> None:
-        super().__init__(kind)
-        self.kind = kind
 
 
 def http_status(fault: Fault) -> int:

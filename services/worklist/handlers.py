@@ -21,8 +21,9 @@ from services.contracts.events import (
     Outcome,
     SeriesSettled,
 )
+from services.selection.errors import RuleFailedError
 from services.worklist import model
-from services.worklist.errors import NoSuchJobError, RuleFailedError
+from services.worklist.errors import NoSuchJobError
 from services.worklist.model import Job, JobFact, Performer
 from services.worklist.ports import Attributes, Candidate, Decision, Facts, Jobs, Journal, SeriesArchive
 from services.worklist.turns import Rules, pick

@@ -166,7 +166,8 @@ class Reactor(DULServiceProvider):
         self._wire.close()
         self._incoming.release()
         if self._acceptor.requestor.primitive is None:
-            self.to_user_queue.put(None)  # what the wait for an association request gives back when none came
+            waiting: Any = self.to_user_queue  # its type names primitives only
+            waiting.put(None)  # what the wait for an association request gives back when none came
         self._acceptor.ended(self._acceptor)
         self._acceptor.turn()
 

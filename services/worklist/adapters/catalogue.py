@@ -11,7 +11,8 @@ from services.chassis import rpc
 from services.chassis.principal import Principal
 from services.contracts.calls import ActiveModel, CatalogueStub, ListActiveRequest
 from services.contracts.card import CardError, ModelCard
-from services.worklist.adapters.cel import RuleError, compile_rule
+from services.selection.cel import compile_rule
+from services.selection.errors import RuleError
 from services.worklist.ports import Candidate, Journal
 
 _DEADLINE_SECONDS = 30

@@ -68,10 +68,16 @@ def test_the_active_version_cannot_be_retired_and_a_retired_one_is_not_kept_load
 )
 def test_names_that_could_lead_out_of_their_folder_are_refused(name: str, version: str) -> None:
     with pytest.raises(PackageRefusedError, match="is not of the form"):
-        rules.check_names(ModelCard.from_mapping(CARD | {"name": name, "version": version}))
+        rules.check_card(ModelCard.from_mapping(CARD | {"name": name, "version": version}))
 
 
 def test_no_two_versions_are_served_under_one_name() -> None:
-    rules.check_names(ModelCard.from_mapping(CARD | {"name": "a-1", "version": "0.1"}))
+    rules.check_card(ModelCard.from_mapping(CARD | {"name": "a-1", "version": "0.1"}))
     with pytest.raises(PackageRefusedError):
-        rules.check_names(ModelCard.from_mapping(CARD | {"name": "a", "version": "1-0.1"}))
+        rules.check_card(ModelCard.from_mapping(CARD | {"name": "a", "version": "1-0.1"}))
+
+
+@pytest.mark.parametrize("rule", ["series.Modality ==", "series.Modalty == 'CT'", "import os"])
+def test_a_rule_that_could_never_select_is_refused_when_it_comes(rule: str) -> None:
+    with pytest.raises(PackageRefusedError, match="selection rule cannot be used"):
+        rules.check_card(ModelCard.from_mapping(CARD | {"selection": rule}))

@@ -10,7 +10,7 @@ from typing import Any
 
 from services.contracts.card import ModelCard
 from services.contracts.events import Event, SeriesSettled
-from services.worklist.errors import RuleFailedError
+from services.selection.errors import RuleFailedError
 from services.worklist.model import Job, JobQuery, JobState
 from services.worklist.ports import Attributes, Candidate, Decision, Series
 from services.worklist.turns import Waiting

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.worklist.adapters.cel import MOST_CHARACTERS, RuleError, compile_rule
-from services.worklist.errors import RuleFailedError
+from services.selection.cel import MOST_CHARACTERS, compile_rule
+from services.selection.errors import RuleError, RuleFailedError
 
 CT: dict[str, Any] = {
     "00080008": {"vr": "CS", "Value": ["ORIGINAL", "PRIMARY", "AXIAL"]},

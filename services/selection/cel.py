@@ -13,7 +13,7 @@ So `series.Modality == "CT" && series.SliceThickness <= 3` is false where SliceT
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import celpy
@@ -23,18 +23,16 @@ from celpy.celparser import CELParseError
 from celpy.evaluation import CELEvalError, CELFunction, base_functions, celstr
 from lark import Token, Tree
 
-from services.worklist.adapters.cel_values import UnusableAttributeError, kind_of, value_of
-from services.worklist.errors import RuleFailedError
-from services.worklist.ports import Attributes
+from services.selection.errors import RuleError, RuleFailedError
+from services.selection.values import UnusableAttributeError, kind_of, value_of
+
+Attributes = Mapping[str, Any]
+"""A DICOM JSON object (PS3.18 F.2): tag to `{"vr": …, "Value": […]}`."""
 
 MOST_CHARACTERS = 2000
 _MOST_DEPTH = 200
 _MACROS = {"all", "exists", "exists_one", "filter", "map"}
 _FUNCTIONS = {"size", "contains", "startsWith", "endsWith", "matches", "int", "double", "string"}
-
-
-class RuleError(ValueError):
-    """The rule cannot be used; the message says why."""
 
 
 def compile_rule(text: str) -> CelRule:
