@@ -47,7 +47,9 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         results=WorkStore.at(settings.work_url),
         unpack=partial(unpack, max_bytes=settings.result_max_bytes),
         airlock=AnonymiseAirlock(anonymise),
-        archive=ArchiveHeaders(archive, concurrency=settings.header_concurrency),
+        archive=ArchiveHeaders(
+            archive, concurrency=settings.header_concurrency, picture_max_bytes=settings.picture_max_bytes
+        ),
         encoder=LateEncoder(omit_empty_frames=settings.omit_empty_frames),
         front_door=IngestDoor(ingest),
         events=bus,

@@ -20,8 +20,10 @@ from services.contracts.events import (
     Result,
 )
 from services.encode.errors import CardMismatch, StoreRefused, StoreUnavailable
-from services.encode.model import Document, InferredResult, InstanceName, Kind, Names, Original, Task
+from services.encode.model import Document, InstanceName, Kind, Names, Original, Task
+from services.encode.plan import kinds_of, pictures_of
 from services.encode.ports import Airlock, Encoder, Events, FrontDoor, ResultStore, SourceArchive
+from services.encode.result import InferredResult
 
 Unpack = Callable[[JobInferred, bytes, datetime], InferredResult]
 """Bytes of a result, checked against the event that tells of it."""
@@ -52,9 +54,14 @@ async def encode_job(
     result = await asyncio.to_thread(unpack, event, data, made_at)
     del data
     original = await airlock.reidentify(job_id)
-    headers = await archive.headers(original, _originals(result, original))
-    predecessor = await _predecessor(original, archive=archive, names=names)
-    task = Task(result, original, headers, names, predecessor)
+    sources = _originals(result, original)
+    headers = await archive.headers(original, list(dict.fromkeys(sources)))
+    pictures = {}
+    for uid in dict.fromkeys(sources[plane] for plane in pictures_of(result)):
+        if (found := await archive.pixels(original, uid)) is not None:
+            pictures[uid] = found
+    predecessors = await _predecessors(result, original, archive=archive, names=names)
+    task = Task(result, original, headers, names, predecessors, pictures)
     # In a thread: the bus must go on saying that this message is in hand.
     documents = await asyncio.to_thread(encoder.encode, task)
     del result, task
@@ -67,19 +74,24 @@ async def encode_job(
 
 def _originals(result: InferredResult, original: Original) -> list[str]:
     """The original SOP Instance UIDs of the planes, in their order."""
-    uids = [original.sop_instance_uids.get(frame, "") for frame in result.frames]
+    uids = [original.sop_instance_uids.get(frame.sop_instance_uid, "") for frame in result.frames]
     if missing := uids.count(""):
         raise CardMismatch(f"{missing} planes belong to no instance that was released")
     return uids
 
 
-async def _predecessor(original: Original, *, archive: SourceArchive, names: Names) -> InstanceName | None:
-    """The report of the job that this one replaces, if it made one: a reference must lead somewhere."""
+async def _predecessors(
+    result: InferredResult, original: Original, *, archive: SourceArchive, names: Names
+) -> dict[Kind, InstanceName]:
+    """The documents of the job that this one replaces, where it made them: a reference must lead somewhere."""
+    found: dict[Kind, InstanceName] = {}
     if not original.supersedes:
-        return None
-    name = names.instance(original.supersedes, Kind.SR)
-    there = await archive.holds(original.study_instance_uid, name.series_instance_uid, name.sop_instance_uid)
-    return name if there else None
+        return found
+    for kind in (*kinds_of(result), Kind.SR):  # the report is made whenever nothing else says that nothing was found
+        name = names.instance(original.supersedes, kind)
+        if await archive.holds(original.study_instance_uid, name.series_instance_uid, name.sop_instance_uid):
+            found[kind] = name
+    return found
 
 
 async def _say_completed(job_id: str, documents: tuple[Document, ...], *, events: Events) -> None:

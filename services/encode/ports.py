@@ -43,6 +43,13 @@ class SourceArchive(Protocol):
             SourceGone: some are no longer there.
         """
 
+    async def pixels(self, original: Original, sop_instance_uid: str) -> bytes | None:
+        """An instance of the source series with its pixels, uncompressed; None where there is no picture of it.
+
+        None, too, when it has more bytes than pictures may take, or pixels that cannot be decoded: a result without
+        its picture is better than none.
+        """
+
     async def holds(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
         """Says whether an instance is there."""
 

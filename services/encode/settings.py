@@ -26,5 +26,7 @@ class Settings(BusSettings, ServiceSettings):
     """How many source headers are asked for at a time."""
     result_max_bytes: int = 4 * 1024**3
     """A result that unpacks to more than this is refused."""
+    picture_max_bytes: int = 512 * 1024**2
+    """A source instance that has more bytes uncompressed gets no key picture."""
     omit_empty_frames: bool = True
     """Leave frames without a voxel out of a SEG: smaller, and viewers load it sooner."""

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 import grpc.aio
 
 from services.chassis import rpc
+from services.chassis.faults import PassingFault
 from services.chassis.principal import Principal
 from services.contracts import calls
 from services.encode.errors import JobUnknown, SourceGone, StoreRefused, StoreUnavailable
@@ -15,7 +16,9 @@ from services.encode.model import Document, Original
 
 _PRINCIPAL = Principal.service("encode")
 _ASK_SECONDS = 20.0
+_PIXEL_SECONDS = 120.0
 _STORE_SECONDS = 300.0
+_NATIVE = "1.2.840.10008.1.2.1"
 
 
 class AnonymiseAirlock:
@@ -46,9 +49,10 @@ class AnonymiseAirlock:
 class ArchiveHeaders:
     """Headers of stored instances, asked of archive."""
 
-    def __init__(self, channel: grpc.aio.Channel, *, concurrency: int) -> None:
+    def __init__(self, channel: grpc.aio.Channel, *, concurrency: int, picture_max_bytes: int = 1 << 29) -> None:
         self._stub = calls.ArchiveStub(channel)  # type: ignore[no-untyped-call]  # generated
         self._concurrency = concurrency
+        self._picture_max_bytes = picture_max_bytes
 
     async def headers(self, original: Original, sop_instance_uids: Sequence[str]) -> list[bytes]:
         """The headers of instances of the source series; see `services.encode.ports.SourceArchive`."""
@@ -66,6 +70,30 @@ class ArchiveHeaders:
         if len(headers) < len(found):
             raise SourceGone(len(found) - len(headers), len(found))
         return headers
+
+    async def pixels(self, original: Original, sop_instance_uid: str) -> bytes | None:
+        """An instance with its pixels, uncompressed; see `services.encode.ports.SourceArchive`."""
+        request = calls.ReadInstanceRequest(
+            study_instance_uid=original.study_instance_uid,
+            series_instance_uid=original.series_instance_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=_NATIVE,
+        )
+        with rpc.call("Archive/ReadInstance", _PRINCIPAL) as metadata:
+            data = bytearray()
+            try:
+                chunks = self._stub.ReadInstance(request, metadata=metadata, timeout=_PIXEL_SECONDS)
+                async for chunk in chunks:
+                    data += chunk.data
+                    if len(data) > self._picture_max_bytes:
+                        chunks.cancel()
+                        return None
+            except grpc.aio.AioRpcError as error:
+                fault = rpc.fault_of(error)
+                if isinstance(fault, PassingFault):
+                    raise fault from None
+                return None
+        return bytes(data)
 
     async def holds(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
         """Says whether an instance is there."""
@@ -103,7 +131,7 @@ class IngestDoor:
             except grpc.aio.AioRpcError as error:
                 raise rpc.fault_of(error) from None
         for document in documents:
-            _check(document, answers.get(document.kind))
+            _check(document, answers.get(document.sop_instance_uid))
 
 
 def _check(document: Document, reply: calls.StoreReply | None) -> None:
@@ -124,7 +152,9 @@ def _check(document: Document, reply: calls.StoreReply | None) -> None:
 async def _requests(documents: Sequence[Document]) -> AsyncIterator[calls.StoreRequest]:
     for document in documents:
         begin = calls.Begin(
-            sequence=document.kind, sop_class_uid=document.sop_class_uid, sop_instance_uid=document.sop_instance_uid
+            sequence=document.sop_instance_uid,
+            sop_class_uid=document.sop_class_uid,
+            sop_instance_uid=document.sop_instance_uid,
         )
         yield calls.StoreRequest(begin=begin)
         for start in range(0, len(document.data), calls.CHUNK_BYTES):

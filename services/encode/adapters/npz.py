@@ -17,10 +17,11 @@ import numpy as np
 from services.contracts.card import CardError, ModelCard
 from services.contracts.events import JobInferred
 from services.encode.errors import CardMismatch, ResultDamaged
-from services.encode.model import InferredResult
+from services.encode.result import ARRAY_NAMES, Arrays, FrameName, InferredResult
 
-_ARRAYS = ("labels", "measurements", "meta")
-_SCHEMA = 1
+_META = "meta"
+_SCHEMAS = (1, 2)
+"""Schema 1 names an instance a plane and no frames; it is read until nothing writes it any more."""
 
 
 def unpack(event: JobInferred, data: bytes, made_at: datetime, *, max_bytes: int) -> InferredResult:
@@ -39,18 +40,25 @@ def unpack(event: JobInferred, data: bytes, made_at: datetime, *, max_bytes: int
     if not hmac.compare_digest(hashlib.sha256(data).hexdigest(), event.digest):
         raise ResultDamaged("is not the one that was announced")
     arrays = _arrays(data, max_bytes)
-    meta = _meta(arrays["meta"])
+    meta = _meta(arrays.pop(_META))
     try:
-        frames = tuple(str(frame) for frame in meta["frames"])
+        frames = tuple(_frame(frame) for frame in meta["frames"])
         card = ModelCard.from_mapping(meta["card"])
         told = (meta["job_id"], meta["model"], meta["model_version"])
-    except (KeyError, TypeError):
-        raise ResultDamaged("does not say what it is") from None
     except CardError:  # its text may quote the card, which came across the airlock
         raise CardMismatch("the card itself is malformed") from None
+    except (KeyError, TypeError, ValueError):
+        raise ResultDamaged("does not say what it is") from None
     if told != (event.job_id, event.model, event.model_version) or (card.name, card.version) != told[1:]:
         raise ResultDamaged("belongs to another job or model")
-    return InferredResult(event.job_id, card, frames, arrays["labels"], arrays["measurements"], made_at)
+    return InferredResult(event.job_id, card, frames, Arrays(**arrays), made_at)
+
+
+def _frame(item: Any) -> FrameName:
+    if isinstance(item, str):
+        return FrameName(item)
+    uid, number = item
+    return FrameName(str(uid), int(number))
 
 
 def _arrays(data: bytes, max_bytes: int) -> dict[str, Any]:
@@ -60,7 +68,7 @@ def _arrays(data: bytes, max_bytes: int) -> dict[str, Any]:
             if sum(sizes.values()) > max_bytes:
                 raise ResultDamaged("is larger than PLEXUS_ENCODE_RESULT_MAX_BYTES allows")
             arrays = {}
-            for name in _ARRAYS:
+            for name in (_META, *(name for name in ARRAY_NAMES if f"{name}.npy" in sizes)):
                 with archive.open(f"{name}.npy") as member:
                     arrays[name] = np.lib.format.read_array(member, allow_pickle=False)
             return arrays
@@ -73,6 +81,6 @@ def _meta(array: Any) -> Mapping[str, Any]:
         meta = json.loads(array.tobytes().decode())
     except ValueError:
         raise ResultDamaged("does not say what it is") from None
-    if not isinstance(meta, dict) or meta.get("schema") != _SCHEMA:
+    if not isinstance(meta, dict) or meta.get("schema") not in _SCHEMAS:
         raise ResultDamaged("is of a form that is not known here")
     return meta

@@ -19,7 +19,8 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 from services.contracts.card import ModelCard
 from services.contracts.events import Event, JobInferred
 from services.encode.errors import ResultMissing, SourceGone
-from services.encode.model import Document, InferredResult, Names, Original, Task
+from services.encode.model import Document, Names, Original, Task
+from services.encode.result import Arrays, FrameName, InferredResult
 
 JOB = "job-1"
 MADE_AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -165,21 +166,28 @@ def measured() -> NDArray[np.float32]:
 
 
 def result(
-    labels: NDArray[np.uint8] | None = None,
+    labels: NDArray[np.uint8 | np.uint16] | None = None,
     measurements: NDArray[np.float32] | None = None,
     told: Mapping[str, Any] | None = None,
     frames: Sequence[str] | None = None,
 ) -> InferredResult:
     """A model's result, unpacked."""
     labels = boxes() if labels is None else labels
-    return InferredResult(
-        JOB,
-        ModelCard.from_mapping(told or card()),
-        tuple(pseudonym(plane) for plane in range(len(labels))) if frames is None else tuple(frames),
-        labels,
-        measured() if measurements is None else measurements,
-        MADE_AT,
+    return said(
+        told or card(),
+        len(labels),
+        frames=None if frames is None else [FrameName(frame) for frame in frames],
+        labels=labels,
+        measurements=measured() if measurements is None else measurements,
     )
+
+
+def said(
+    told: Mapping[str, Any], planes: int, frames: Sequence[FrameName] | None = None, **arrays: Any
+) -> InferredResult:
+    """A result of any arrays, of one instance a plane if `frames` do not say otherwise."""
+    named = [FrameName(pseudonym(plane)) for plane in range(planes)] if frames is None else frames
+    return InferredResult(JOB, ModelCard.from_mapping(told), tuple(named), Arrays(**arrays), MADE_AT)
 
 
 def original(**changed: Any) -> Original:
@@ -283,12 +291,18 @@ class Archive:
     instances: dict[str, bytes] = field(
         default_factory=lambda: {sop(plane): one for plane, one in enumerate(headers())}
     )
+    whole: dict[str, bytes] = field(default_factory=dict)
+    shown: list[str] = field(default_factory=list)
 
     async def headers(self, source: Original, sop_instance_uids: Sequence[str]) -> list[bytes]:
         found = [self.instances[uid] for uid in sop_instance_uids if uid in self.instances]
         if len(found) < len(sop_instance_uids):
             raise SourceGone(len(sop_instance_uids) - len(found), len(sop_instance_uids))
         return found
+
+    async def pixels(self, source: Original, sop_instance_uid: str) -> bytes | None:
+        self.shown.append(sop_instance_uid)
+        return self.whole.get(sop_instance_uid)
 
     async def holds(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bool:
         return sop_instance_uid in self.instances

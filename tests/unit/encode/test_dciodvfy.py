@@ -72,7 +72,9 @@ def test_nothing_found_makes_no_error(tmp_path: Path) -> None:
 
 def test_a_report_that_replaces_another_has_no_error(tmp_path: Path) -> None:
     made = task()
-    again = task(original=original(revision=2, supersedes="a"), predecessor=made.names.instance("a", Kind.SR))
+    again = task(
+        original=original(revision=2, supersedes="a"), predecessors={Kind.SR: made.names.instance("a", Kind.SR)}
+    )
     assert _errors(again, tmp_path) == CLEAN
 
 
@@ -98,4 +100,4 @@ def test_documents_of_the_sample_have_no_error(sample: Path, tmp_path: Path) -> 
 
 
 def test_a_single_slice_makes_no_error(tmp_path: Path) -> None:
-    assert _errors(task(result(boxes()[3:4]), [header(3)]), tmp_path) == CLEAN
+    assert _errors(task(result(boxes()[3:4], frames=[pseudonym(3)]), [header(3)]), tmp_path) == CLEAN

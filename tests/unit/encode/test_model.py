@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from services.encode.errors import CardMismatch, ResultDamaged
-from services.encode.model import Kind, Names, findings_of, segment_planes
+from services.encode.findings import findings_of, segment_planes
+from services.encode.model import Kind, Names
 from tests.unit.encode.made import NAMES, boxes, card, measured, result
 
 
@@ -17,7 +18,7 @@ def test_the_same_job_gets_the_same_names_and_another_key_gives_others() -> None
         for kind in Kind
         for uid in (names.instance(job, kind).series_instance_uid, names.instance(job, kind).sop_instance_uid)
     }
-    assert len(uids) == 16
+    assert len(uids) == 8 * len(Kind)
     assert all(uid.startswith("2.25.") and len(uid) <= 64 for uid in uids)
 
 
@@ -58,7 +59,7 @@ def test_a_value_that_the_card_does_not_name_is_refused() -> None:
 
 def test_a_label_map_whose_values_are_segment_numbers_is_used_as_it_is() -> None:
     made = result()
-    assert segment_planes(made, findings_of(made)) is made.labels
+    assert segment_planes(made, findings_of(made)) is made.arrays.labels
 
 
 def test_label_values_become_segment_numbers() -> None:
@@ -66,16 +67,16 @@ def test_label_values_become_segment_numbers() -> None:
     told["labels"][0]["value"], told["labels"][1]["value"] = 200, 9
     made = result(boxes(left=200, right=9), told=told)
     planes = segment_planes(made, findings_of(made))
-    assert planes is not made.labels
+    assert planes is not made.arrays.labels
     assert np.array_equal(planes, boxes())
 
 
 @pytest.mark.parametrize(
     ("labels", "fault"),
     [
-        (np.zeros((4, 4), np.uint8), "no label map"),
-        (np.zeros((2, 4, 4), np.int16), "no label map"),
-        (np.zeros((0, 4, 4), np.uint8), "no label map"),
+        (np.zeros((8, 4), np.uint8), "no label map"),
+        (np.zeros((2, 4, 4), np.int16), "'labels' as int16"),
+        (np.zeros((2, 0, 4), np.uint8), "no label map"),
     ],
 )
 def test_what_is_no_label_map_is_refused(labels: np.ndarray, fault: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from services.contracts.events import JobInferred
 from services.encode.adapters.npz import unpack
 from services.encode.errors import CardMismatch, ResultDamaged
-from services.encode.model import InferredResult
+from services.encode.result import FrameName, InferredResult
 from tests.unit.encode.made import MADE_AT, boxes, card, inferred, measured, packed, pseudonym
 
 
@@ -19,9 +19,9 @@ def _unpack(data: bytes, event: JobInferred | None = None, max_bytes: int = 1 <<
 
 def test_a_result_is_read_as_inference_wrote_it() -> None:
     made = _unpack(packed())
-    assert np.array_equal(made.labels, boxes())
-    assert np.array_equal(made.measurements, measured(), equal_nan=True)
-    assert made.frames[0] == pseudonym(0)
+    assert np.array_equal(made.arrays.labels, boxes())
+    assert np.array_equal(made.arrays.measurements, measured(), equal_nan=True)
+    assert made.frames[0] == FrameName(pseudonym(0), 1)
     assert made.card.name == "ct-lung"
     assert made.made_at == MADE_AT
 
@@ -70,7 +70,7 @@ def test_a_result_without_an_array_is_refused() -> None:
         ({"model": "ct-bone"}, "another job or model"),
         ({"model_version": "2.0.0"}, "another job or model"),
         ({"card": card(version="1.0.1")}, "another job or model"),
-        ({"schema": 2}, "of a form"),
+        ({"schema": 3}, "of a form"),
         ({"frames": None}, "does not say"),
     ],
 )

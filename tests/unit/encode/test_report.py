@@ -68,7 +68,9 @@ def test_the_intended_use_stands_in_the_report() -> None:
     (container,) = (
         item for item in _report(task()).content[0].ContentSequence if item.name.meaning == "Qualitative Evaluations"
     )
-    assert [item.value for item in container.ContentSequence] == ["Research and demonstration. Not for clinical use."]
+    assert [item.value for item in container.ContentSequence] == [
+        "Research and demonstration. Not for clinical use. Made by an algorithm, not verified by a person."
+    ]
 
 
 def test_the_algorithm_stands_in_each_group() -> None:
@@ -120,7 +122,7 @@ def test_nothing_found_is_a_result() -> None:
 
 def test_a_report_names_the_one_that_it_replaces() -> None:
     before = NAMES.instance("job-0", Kind.SR)
-    report = _report(task(original=original(revision=2, supersedes="job-0"), predecessor=before))
+    report = _report(task(original=original(revision=2, supersedes="job-0"), predecessors={Kind.SR: before}))
     (study,) = report.PredecessorDocumentsSequence
     (series,) = study.ReferencedSeriesSequence
     (item,) = series.ReferencedSOPSequence

@@ -1,64 +1,103 @@
-"""Documents by highdicom: a Segmentation and a TID 1500 report, of a result and the headers of its source."""
+"""Documents by highdicom: what a result becomes, of the result and the headers of its source."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from io import BytesIO
+from typing import TypeVar
 
 from pydicom import Dataset
 
 from services.chassis import telemetry
-from services.contracts.telemetry import BYTES, JOB_ID, MODEL, MODEL_VERSION, SPAN_SEG, SPAN_SR
+from services.contracts.telemetry import BYTES, INSTANCES, JOB_ID, MODEL, MODEL_VERSION, span_of_document
 from services.encode.adapters.highdicom.authorship import Authorship
+from services.encode.adapters.highdicom.encapsulated import build_page, build_surfaces
+from services.encode.adapters.highdicom.images import build_captures, draw_pictures
+from services.encode.adapters.highdicom.key_objects import build_key_objects
+from services.encode.adapters.highdicom.maps import build_map
+from services.encode.adapters.highdicom.presentation import build_presentations
 from services.encode.adapters.highdicom.report import build_report
 from services.encode.adapters.highdicom.segmentation import build_segmentation
 from services.encode.adapters.highdicom.source import read_sources
 from services.encode.errors import EncodingFailed
-from services.encode.model import Document, Kind, Task, findings_of
+from services.encode.findings import findings_of, key_planes
+from services.encode.model import Document, Kind, Task
+from services.encode.plan import MAX_PICTURES, kinds_of, pictures_of
 
-_SPANS = {Kind.SEG: SPAN_SEG, Kind.SR: SPAN_SR}
 _REFUSALS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError)
 """What highdicom and pydicom raise on input that they cannot put into an object; their texts may quote a header."""
+_Built = Sequence[Dataset]
+T = TypeVar("T")
 
 
 class HighdicomEncoder:
     """Makes the documents of a job; see `services.encode.ports.Encoder`.
 
-    When no voxel has a label there is no SEG (PS3.3 C.8.20.2 asks for at least one segment): the report alone says
-    that nothing was found.
+    When no voxel has a label there is no SEG (PS3.3 C.8.20.2 asks for at least one segment), no surface, no
+    presentation state and no key object: the report alone says that nothing was found, even where none was asked for.
     """
 
     def __init__(self, *, omit_empty_frames: bool) -> None:
         self._omit_empty_frames = omit_empty_frames
 
     def encode(self, task: Task) -> tuple[Document, ...]:
-        """The SEG, if there is anything to segment, and the SR."""
+        """The documents of the kinds that the result becomes, the report last."""
         findings = findings_of(task.result)
         sources = read_sources(task)
-        author = Authorship.of(task, sources[0])
-        made: list[Document] = []
-        seg: Dataset | None = None
-        if any(finding.number for finding in findings):
-            seg, document = self._make(
-                task,
-                Kind.SEG,
-                lambda: build_segmentation(task, findings, sources, author, omit_empty_frames=self._omit_empty_frames),
-            )
-            made.append(document)
-        _, document = self._make(task, Kind.SR, lambda: build_report(task, findings, sources, seg, author))
-        return (*made, document)
+        author = Authorship.of(task, sources)
+        kinds = kinds_of(task.result)
+        pictures = self._guarded(Kind.SC, lambda: draw_pictures(task, sources, pictures_of(task.result)))
+        made: dict[Kind, _Built] = {}
+        documents: list[Document] = []
 
-    def _make(self, task: Task, kind: Kind, build: Callable[[], Dataset]) -> tuple[Dataset, Document]:
+        def seg() -> _Built:
+            if not any(finding.number for finding in findings):
+                return ()
+            options = kinds[Kind.SEG]
+            omit = self._omit_empty_frames
+            return [build_segmentation(task, findings, sources, author, options, omit_empty_frames=omit)]
+
+        def key_objects() -> _Built:
+            planes = key_planes(task.result, MAX_PICTURES)
+            return [build_key_objects(task, sources, planes, author)] if planes else ()
+
+        builders: dict[Kind, Callable[[], _Built]] = {
+            Kind.SEG: seg,
+            Kind.PM: lambda: () if task.result.arrays.map is None else [build_map(task, sources, author)],
+            Kind.SC: partial(build_captures, task, sources, pictures, author),
+            Kind.GSPS: partial(build_presentations, task, findings, sources, author),
+            Kind.STL: partial(build_surfaces, task, findings, sources, author),
+            Kind.KO: key_objects,
+            Kind.PDF: lambda: [build_page(task, findings, sources, pictures, author)],
+            Kind.SR: lambda: [build_report(task, findings, sources, made, author)],
+        }
+        for kind in kinds:
+            made[kind], written = self._make(task, kind, builders[kind])
+            documents += written
+        if not documents:
+            documents += self._make(task, Kind.SR, builders[Kind.SR])[1]
+        return tuple(documents)
+
+    def _make(self, task: Task, kind: Kind, build: Callable[[], _Built]) -> tuple[_Built, list[Document]]:
         card = task.result.card
         known = {JOB_ID: task.result.job_id, MODEL: card.name, MODEL_VERSION: card.version}
-        with telemetry.span(_SPANS[kind], known) as span:
-            try:
-                ds = build()
-                file = BytesIO()
-                ds.save_as(file, enforce_file_format=True)
-            except _REFUSALS as error:
-                raise EncodingFailed(kind, type(error).__name__) from error
-            data = file.getvalue()
-            span.set_attribute(BYTES, len(data))
-        document = Document(kind, ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID, ds.SOPClassUID, data)
-        return ds, document
+        with telemetry.span(span_of_document(kind), known) as span:
+            built = self._guarded(kind, build)
+            written = [self._guarded(kind, partial(_written, kind, ds)) for ds in built]
+            span.set_attribute(INSTANCES, len(written))
+            span.set_attribute(BYTES, sum(len(document.data) for document in written))
+        return built, written
+
+    def _guarded(self, kind: Kind, build: Callable[[], T]) -> T:
+        try:
+            return build()
+        except _REFUSALS as error:
+            raise EncodingFailed(kind, type(error).__name__) from error
+
+
+def _written(kind: Kind, ds: Dataset) -> Document:
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    uids = ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID, ds.SOPClassUID
+    return Document(kind, *uids, file.getvalue())

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from highdicom import sr
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import Comprehensive3DSRStorage
 
-from services.contracts.card import Measurement
-from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
-from services.encode.model import Finding, Kind, Task
+from services.contracts.card import Code, Measurement
+from services.contracts.card import Finding as ClassFinding
+from services.encode.adapters.highdicom.authorship import PRODUCT, UNVERIFIED, Authorship
+from services.encode.adapters.highdicom.regions import certainty, region_group
+from services.encode.adapters.highdicom.source import Layout, Sources
+from services.encode.findings import Box, Finding, boxes_of, whole_measured
+from services.encode.model import Kind, Task
 
 _LANGUAGE = sr.CodedConcept("en", "RFC5646", "English")
 _MODALITIES = {
@@ -20,6 +25,13 @@ _MODALITIES = {
     "MR": (codes.LN.MRIUnspecifiedBodyRegion, codes.cid29.MagneticResonance),
     "PT": (codes.LN.PETUnspecifiedBodyRegion, codes.cid29.PositronEmissionTomography),
     "NM": (codes.LN.NMUnspecifiedBodyRegion, codes.cid29.NuclearMedicine),
+    "US": (codes.SCT.ImagingProcedure, codes.cid29.Ultrasound),
+    "CR": (codes.SCT.ImagingProcedure, codes.cid29.ComputedRadiography),
+    "DX": (codes.SCT.ImagingProcedure, codes.cid29.DigitalRadiography),
+    "MG": (codes.SCT.ImagingProcedure, codes.cid29.Mammography),
+    "XA": (codes.SCT.ImagingProcedure, codes.cid29.XRayAngiography),
+    "RF": (codes.SCT.ImagingProcedure, codes.cid29.Radiofluoroscopy),
+    "SM": (codes.SCT.ImagingProcedure, codes.cid29.SlideMicroscopy),
 }
 """Procedure Reported (PS3.16 CID 100) and Modality (CID 29) by (0008,0060)."""
 _ANATOMY = {("123037004", "SCT"), ("91723000", "SCT"), ("T-D000A", "SRT")}
@@ -30,31 +42,47 @@ _PRESENCE = sr.CodedConcept("705057003", "SCT", "Presence")
 
 
 def build_report(
-    task: Task, findings: Sequence[Finding], sources: Sequence[Dataset], seg: Dataset | None, author: Authorship
+    task: Task,
+    findings: Sequence[Finding],
+    sources: Sources,
+    made: Mapping[Kind, Sequence[Dataset]],
+    author: Authorship,
 ) -> Dataset:
-    """The SR of a job: one measurement group a label, complete, and not verified by anybody.
+    """The SR of a job: a measurement group a label, box and class, complete, and not verified by anybody.
 
     Args:
         task: the job.
         findings: the labels, with what was measured of each.
-        sources: the source data sets.
-        seg: the SEG whose segments the groups refer to; None when nothing was found.
+        sources: the source.
+        made: the other documents of the job: the groups refer to the segments of the SEG, and all are evidence.
         author: who made it.
     """
     card = task.result.card
-    procedure, modality = _MODALITIES.get(sources[0].Modality, (codes.SCT.ImagingProcedure, None))
+    procedure, modality = _MODALITIES.get(sources.first.Modality, (codes.SCT.ImagingProcedure, None))
+    seg = next(iter(made.get(Kind.SEG, ())), None)
+    boxes = boxes_of(task.result)
+    groups = [
+        _group(finding, sources, seg, author) for finding in findings if finding.number is not None or not finding.boxes
+    ]
+    groups += [_box(box, sources, author) for box in boxes]
+    if task.result.arrays.classes is not None:
+        said = zip(card.classes, task.result.arrays.classes.tolist(), strict=True)
+        groups += [_class(item, value, sources, author) for item, value in said]
+    if not card.labels and (measured := whole_measured(task.result)):
+        groups.append(_whole(measured, sources, author))
     content = sr.MeasurementReport(
         observation_context=_observer(task, author),
         procedure_reported=procedure,
-        imaging_measurements=[_group(finding, sources, seg, author) for finding in findings],
+        imaging_measurements=groups or None,
         title=codes.DCM.ImagingMeasurementReport,
         language_of_content_item_and_descendants=sr.LanguageOfContentItemAndDescendants(_LANGUAGE),
     )
     items = content[0].ContentSequence
-    items.insert(len(items) - 1, _library(sources, modality))  # the order of TID 1500: before the measurements
-    items.append(_comments(author.text(card.intended_use, 1024)))
+    # The order of TID 1500: before the measurements, which highdicom writes even if there are none.
+    items.insert(len(items) - 1, _library(sources, modality))
+    items.append(_comments(f"{author.text(card.intended_use, 950)} {UNVERIFIED}."))
     report: Dataset = sr.Comprehensive3DSR(
-        evidence=[*sources, *([] if seg is None else [seg])],
+        evidence=[*sources.instances, *(document for documents in made.values() for document in documents)],
         content=content,
         is_complete=True,
         is_final=False,
@@ -66,7 +94,7 @@ def build_report(
     return report
 
 
-def _observer(task: Task, author: Authorship) -> Any:
+def observer(task: Task, author: Authorship) -> Any:
     """The device that observed (PS3.16 TID 1004): this installation with this model."""
     card = task.result.card
     device = sr.DeviceObserverIdentifyingAttributes(
@@ -76,14 +104,14 @@ def _observer(task: Task, author: Authorship) -> Any:
         model_name=author.text(f"{card.name} {card.version}"),
         serial_number=task.names.serial,
     )
-    return sr.ObservationContext(
-        observer_device_context=sr.ObserverContext(
-            observer_type=codes.DCM.Device, observer_identifying_attributes=device
-        )
-    )
+    return sr.ObserverContext(observer_type=codes.DCM.Device, observer_identifying_attributes=device)
 
 
-def _group(finding: Finding, sources: Sequence[Dataset], seg: Dataset | None, author: Authorship) -> Any:
+def _observer(task: Task, author: Authorship) -> Any:
+    return sr.ObservationContext(observer_device_context=observer(task, author))
+
+
+def _group(finding: Finding, sources: Sources, seg: Dataset | None, author: Authorship) -> Any:
     """A measurement group: on a segment (TID 1411), or, for a label without voxels, on the source alone (TID 1501)."""
     label = finding.label
     uid, identifier = author.tracking(label)
@@ -94,28 +122,100 @@ def _group(finding: Finding, sources: Sequence[Dataset], seg: Dataset | None, au
         "finding_category": author.coded(label.category),
         "finding_sites": ([sr.FindingSite(kind)] if (label.category.code, label.category.scheme) in _ANATOMY else None),
         "algorithm_id": _algorithm(author),
-        "measurements": [_measurement(item, value, author) for item, value in finding.measured] or None,
+        "measurements": _measurements(finding.measured, author),
     }
+    arrays = author.task.result.arrays
+    looked_for = any(one is not None for one in (arrays.labels, arrays.probabilities, arrays.boxes))
+    if finding.number is None and looked_for:
+        return sr.MeasurementsAndQualitativeEvaluations(qualitative_evaluations=[_presence(there=False)], **shared)
     if seg is None or finding.number is None:
-        absent = sr.QualitativeEvaluation(_PRESENCE, codes.cid240.Absent)
-        return sr.MeasurementsAndQualitativeEvaluations(qualitative_evaluations=[absent], **shared)
-    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        referenced_segment=sr.ReferencedSegment(
-            sop_class_uid=seg.SOPClassUID,
-            sop_instance_uid=seg.SOPInstanceUID,
-            segment_number=finding.number,
-            source_series=sr.SourceSeriesForSegmentation(sources[0].SeriesInstanceUID),
-        ),
-        **shared,
+        there = [_presence(there=True)] if looked_for else None
+        return sr.MeasurementsAndQualitativeEvaluations(qualitative_evaluations=there, **shared)
+    segment = next(item for item in seg.SegmentSequence if item.TrackingUID == uid)
+    referenced = sr.ReferencedSegment(
+        sop_class_uid=seg.SOPClassUID,
+        sop_instance_uid=seg.SOPInstanceUID,
+        segment_number=segment.SegmentNumber,
+        source_series=sr.SourceSeriesForSegmentation(sources.first.SeriesInstanceUID),
+    )
+    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=referenced, **shared)
+
+
+def _box(box: Box, sources: Sources, author: Authorship) -> Any:
+    """A group on a region, with how certain the model is of it."""
+    where = box_place(box, sources)
+    uid, identifier = author.tracking(box.label, where)
+    shared = {
+        "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=identifier),
+        "finding_type": author.coded(box.label.type),
+        "finding_category": author.coded(box.label.category),
+        "algorithm_id": _algorithm(author),
+        "measurements": [certainty(box.score)],
+    }
+    return region_group(box, sources, shared)
+
+
+def box_place(box: Box, sources: Sources) -> str:
+    """Where a box is, to a millimetre or a pixel: a box found there again in a later revision is the same finding."""
+    corners = np.array([box.first, box.last], np.float64)
+    if sources.layout is Layout.VOLUME:
+        corners = sources.to_patient(corners)
+    return " ".join(str(round(value)) for value in corners.ravel().tolist())
+
+
+def _class(item: ClassFinding, probability: float, sources: Sources, author: Authorship) -> Any:
+    """A group for what the model may say of the whole input: present or absent, and how certain it is."""
+    card = author.task.result.card
+    names = author.task.names
+    uid = names.finding(
+        author.task.original.series_instance_uid, card.name, f"class {item.type.scheme} {item.type.code}"
+    )
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=author.text(f"{item.name} ({card.name})")),
+        finding_type=author.coded(item.type),
+        algorithm_id=_algorithm(author),
+        measurements=[certainty(probability)],
+        qualitative_evaluations=[_presence(there=probability >= item.threshold)],
+        source_images=_images(sources),
     )
 
 
-def _measurement(item: Measurement, value: float, author: Authorship) -> Any:
-    return sr.Measurement(
-        name=author.coded(item.quantity),
-        value=value,
-        unit=author.coded(item.unit),
+def _whole(measured: Sequence[tuple[Measurement, float]], sources: Sources, author: Authorship) -> Any:
+    """A group for what was measured of the whole input (TID 1501)."""
+    card = author.task.result.card
+    uid = author.task.names.finding(author.task.original.series_instance_uid, card.name, "whole")
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=author.text(card.title)),
+        algorithm_id=_algorithm(author),
+        measurements=_measurements(measured, author),
+        source_images=_images(sources),
     )
+
+
+def _images(sources: Sources) -> Any:
+    """The source of a group on few images; that of a volume stands in the Image Library."""
+    if len(sources.instances) > 1:
+        return None
+    first = sources.first
+    return [sr.SourceImageForMeasurementGroup(first.SOPClassUID, first.SOPInstanceUID)]
+
+
+def _presence(*, there: bool) -> Any:
+    return sr.QualitativeEvaluation(_PRESENCE, codes.cid240.Present if there else codes.cid240.Absent)
+
+
+def _measurements(measured: Sequence[tuple[Measurement, float]], author: Authorship) -> Any:
+    """Measurements with their units, and with the method that the card names (TID 300)."""
+    card = author.task.result.card
+    told = card.source.get("measurements") or ()
+    methods = {item["name"]: item["method"] for item in told if isinstance(item, Mapping) and item.get("method")}
+    made = []
+    for item, value in measured:
+        method = methods.get(item.name)
+        coded = author.coded(Code(*(str(method[key]) for key in ("code", "scheme", "meaning")))) if method else None
+        quantity, unit = author.coded(item.quantity), author.coded(item.unit)
+        made.append(sr.Measurement(name=quantity, value=value, unit=unit, method=coded))
+    return made or None
 
 
 def _algorithm(author: Authorship) -> Any:
@@ -123,7 +223,7 @@ def _algorithm(author: Authorship) -> Any:
     return sr.AlgorithmIdentification(name=author.text(card.name), version=author.text(card.version))
 
 
-def _library(sources: Sequence[Dataset], modality: Any) -> Any:
+def _library(sources: Sources, modality: Any) -> Any:
     """The Image Library (TID 1600): what the source images share once, in their group, then each by its reference.
 
     highdicom's own writes the same descriptors under each image: for a hundred slices 1 s and 400 kB more.
@@ -134,8 +234,8 @@ def _library(sources: Sequence[Dataset], modality: Any) -> Any:
     shared: list[Any] = []
     if modality is not None:
         shared.append(sr.CodeContentItem(name=codes.DCM.Modality, value=modality, relationship_type=context))
-    frame = sources[0].FrameOfReferenceUID
-    shared.append(sr.UIDRefContentItem(name=codes.DCM.FrameOfReferenceUID, value=frame, relationship_type=context))
+    if frame := sources.first.get("FrameOfReferenceUID"):
+        shared.append(sr.UIDRefContentItem(name=codes.DCM.FrameOfReferenceUID, value=frame, relationship_type=context))
     images = [
         sr.ImageContentItem(
             name=_SOURCE,
@@ -143,7 +243,7 @@ def _library(sources: Sequence[Dataset], modality: Any) -> Any:
             referenced_sop_instance_uid=ds.SOPInstanceUID,
             relationship_type=contains,
         )
-        for ds in sources
+        for ds in sources.instances
     ]
     group.ContentSequence = sr.ContentSequence([*shared, *images])
     library.ContentSequence = sr.ContentSequence([group])
@@ -162,11 +262,12 @@ def _comments(text: str) -> Any:
 
 def _previous(task: Task) -> list[Dataset] | None:
     """What Predecessor Documents Sequence says (PS3.3 C.17.2)."""
-    if task.predecessor is None:
+    name = task.predecessors.get(Kind.SR)
+    if name is None:
         return None
     ds = Dataset()
     ds.SOPClassUID = Comprehensive3DSRStorage
-    ds.SOPInstanceUID = task.predecessor.sop_instance_uid
-    ds.SeriesInstanceUID = task.predecessor.series_instance_uid
+    ds.SOPInstanceUID = name.sop_instance_uid
+    ds.SeriesInstanceUID = name.series_instance_uid
     ds.StudyInstanceUID = task.original.study_instance_uid
     return [ds]

@@ -1,20 +1,34 @@
-"""The Segmentation (PS3.3 A.51): one binary segment a label that has voxels, on the planes of the source."""
+"""The Segmentation (PS3.3 A.51) or Label Map Segmentation (A.95): one segment a label that has voxels."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import highdicom as hd
+import numpy as np
 from pydicom import Dataset
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
-from services.encode.model import Finding, Kind, Task, segment_planes
+from services.encode.adapters.highdicom.source import Layout, Sources, settle, stand_ins
+from services.encode.errors import CardMismatch
+from services.encode.findings import Finding, segment_planes
+from services.encode.model import Kind, Task
+
+_Types = hd.seg.SegmentationTypeValues
+_MAX_BINARY = 255
+"""With more segments than this, a frame for each on each plane is more than viewers bear: a label map has one."""
 
 
 def build_segmentation(
-    task: Task, findings: Sequence[Finding], sources: Sequence[Dataset], author: Authorship, *, omit_empty_frames: bool
+    task: Task,
+    findings: Sequence[Finding],
+    sources: Sources,
+    author: Authorship,
+    options: Mapping[str, Any],
+    *,
+    omit_empty_frames: bool,
 ) -> Dataset:
     """The SEG of a job.
 
@@ -24,30 +38,85 @@ def build_segmentation(
     Args:
         task: the job.
         findings: the labels; those without voxels get no segment.
-        sources: the source data sets, in the order of the planes.
+        sources: the source.
         author: who made it.
-        omit_empty_frames: leave frames without a voxel out.
+        options: of the card: `type` (binary, fractional, labelmap) and `omit_empty_frames`.
+        omit_empty_frames: leave frames without a voxel out, where the card does not say.
     """
     card = task.result.card
+    segments = [finding for finding in findings if finding.number is not None]
+    kind = _type(task, len(segments), options)
+    pixels = _fractions(task, segments) if kind is _Types.FRACTIONAL else segment_planes(task.result, findings)
+    images = stand_ins(sources)
+    if sources.layout is Layout.SLIDE:
+        images, pixels = [sources.first], _by_tile(pixels, sources)
     seg: Dataset = hd.seg.Segmentation(
-        source_images=sources,
-        pixel_array=segment_planes(task.result, findings),
-        segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[
-            _segment(finding, finding.number, author) for finding in findings if finding.number is not None
-        ],
-        content_label=_code_string(card.name),
+        source_images=images,
+        pixel_array=pixels,
+        segmentation_type=kind,
+        max_fractional_value=255,
+        segment_descriptions=[_segment(finding, number, author) for number, finding in enumerate(segments, 1)],
+        content_label=code_string(card.name),
         content_description=author.text(card.title),
         content_creator_name=f"{PRODUCT}^{author.text(card.name)}",
-        omit_empty_frames=omit_empty_frames,
+        omit_empty_frames=bool(options.get("omit_empty_frames", omit_empty_frames)),
         **author.of_instance(Kind.SEG),
     )
-    organisation = author.uid("dimension organisation")
-    seg.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
-    for index in seg.DimensionIndexSequence:
-        index.DimensionOrganizationUID = organisation
+    if sources.layout is not Layout.SLIDE:
+        settle(seg, sources)
+    organise(seg, author)
+    if sources.layout is not Layout.VOLUME:  # what there is instead of a place in the patient (PS3.3 C.7.6.1)
+        seg.PatientOrientation = sources.first.get("PatientOrientation")
     author.sign(seg)
     return seg
+
+
+def organise(ds: Dataset, author: Authorship) -> None:
+    """Give the dimensions of a multi-frame object the name that they always have."""
+    organisation = author.uid("dimension organisation")
+    ds.DimensionOrganizationSequence[0].DimensionOrganizationUID = organisation
+    for index in ds.get("DimensionIndexSequence") or []:
+        index.DimensionOrganizationUID = organisation
+
+
+def _type(task: Task, segments: int, options: Mapping[str, Any]) -> hd.seg.SegmentationTypeValues:
+    arrays = task.result.arrays
+    match str(options.get("type", "")).lower():
+        case "binary":
+            return _Types.BINARY
+        case "labelmap":
+            return _Types.LABELMAP
+        case "fractional":
+            if arrays.probabilities is None:
+                raise CardMismatch("its card asks for a fractional segmentation, and it has no probabilities")
+            return _Types.FRACTIONAL
+        case "":
+            if arrays.labels is None:
+                return _Types.FRACTIONAL
+            return _Types.BINARY if segments <= _MAX_BINARY else _Types.LABELMAP
+        case _:
+            raise CardMismatch("its card asks for a type of segmentation that there is not")
+
+
+def _fractions(task: Task, segments: Sequence[Finding]) -> Any:
+    """Planes by rows by columns by segments, 0 to 1: what highdicom takes for 0 to 255."""
+    probabilities = task.result.arrays.probabilities
+    if probabilities is None:
+        raise CardMismatch("it has no probabilities")
+    labels = task.result.card.labels
+    shape = (*probabilities.shape[1:], len(segments))
+    fractions = np.empty(shape, np.float32)
+    for number, finding in enumerate(segments):
+        np.divide(probabilities[labels.index(finding.label)], np.float32(255), out=fractions[..., number])
+    return fractions
+
+
+def _by_tile(pixels: Any, sources: Sources) -> Any:
+    """The planes at their tiles: highdicom asks for each tile of a slide, in the slide's order."""
+    tiles = np.zeros((int(sources.first.NumberOfFrames), *pixels.shape[1:]), pixels.dtype)
+    for source, plane in zip(pixels, sources.planes, strict=True):
+        tiles[plane.frame - 1] = source
+    return tiles
 
 
 def _segment(finding: Finding, number: int, author: Authorship) -> Any:
@@ -72,6 +141,6 @@ def _segment(finding: Finding, number: int, author: Authorship) -> Any:
     )
 
 
-def _code_string(name: str) -> str:
+def code_string(name: str) -> str:
     """`name` as a Code String: capitals, digits, spaces and underscores, at most 16 (PS3.5 6.2)."""
     return re.sub(r"[^A-Z0-9 ]", "_", name.upper())[:16].strip(" ") or PRODUCT.upper()

@@ -1,33 +1,27 @@
-"""The headers of the source instances, as highdicom can use them."""
+"""The headers of the source instances, plane by plane, whatever kind of object the planes lie in."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
 from io import BytesIO
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID, CTImageStorage, VLWholeSlideMicroscopyImageStorage
 
+from services.contracts.card import InputKind
 from services.encode.errors import CardMismatch, SourceUnusable
 from services.encode.model import Task
 
 _UNREADABLE = (InvalidDicomError, EOFError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError)
 """What pydicom raises on bytes that are no data set, and on values that it cannot convert; the texts may quote them."""
 
-_NEEDED = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
-    "Modality",
-    "Rows",
-    "Columns",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-)
+_NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns")
+_GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
 _EMPTY_IF_MISSING = (
     "PatientID",
     "PatientName",
@@ -40,7 +34,6 @@ _EMPTY_IF_MISSING = (
     "ReferringPhysicianName",
     "SpecificCharacterSet",
     "PositionReferenceIndicator",
-    "SliceThickness",
 )
 """Type 2 attributes, which highdicom reads without asking whether they are there."""
 
@@ -49,46 +42,276 @@ _AS_THEY_ARE = ("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime")
 match its study in the PACS."""
 
 
-def read_sources(task: Task) -> list[Dataset]:
-    """The source data sets without pixels, in the order of the result's planes.
+class Layout(Enum):
+    """How the planes of a source lie."""
+
+    VOLUME = auto()
+    """Each has a place in the patient."""
+    FLAT = auto()
+    """A projection, or frames over time: they are referred to by their pixels alone."""
+    SLIDE = auto()
+    """Tiles of a whole slide image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a plane lies in the patient, in millimetres (PS3.3 C.7.6.2.1.1)."""
+
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    spacing: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plane:
+    """One plane of the result's grid: a frame of a source instance."""
+
+    instance: Dataset
+    frame: int
+    place: Place | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sources:
+    """The source of a job.
+
+    Attributes:
+        instances: its data sets without pixels, each once, in the order in which the planes name them.
+        kept: the patient's and the study's attributes whose values are kept from highdicom's checks.
+    """
+
+    layout: Layout
+    instances: tuple[Dataset, ...]
+    planes: tuple[Plane, ...]
+    kept: Dataset
+
+    @property
+    def first(self) -> Dataset:
+        """The data set that the patient's and the study's attributes are taken from."""
+        return self.instances[0]
+
+    def is_multiframe(self, instance: Dataset) -> bool:
+        """Whether a reference to a frame of `instance` needs its number (PS3.3 10.3)."""
+        return "NumberOfFrames" in instance
+
+    def to_patient(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Points in index coordinates (plane, row, column) in the patient, between the planes on their line."""
+        places = [plane.place for plane in self.planes if plane.place is not None]
+        first = places[0]
+        row, column = np.array(first.orientation[:3]), np.array(first.orientation[3:])
+        positions = np.array([place.position for place in places])
+        if len(places) > 1:
+            step = (positions[-1] - positions[0]) / (len(places) - 1)
+        else:
+            thickness = float(self.first.get("SliceThickness") or 0) or 1.0
+            step = np.cross(row, column) * thickness
+        vertical, horizontal = first.spacing
+        return np.asarray(
+            positions[0]
+            + points[..., 0:1] * step
+            + points[..., 1:2] * vertical * column
+            + points[..., 2:3] * horizontal * row
+        )
+
+
+def read_sources(task: Task) -> Sources:
+    """The source of a job, its planes in the order of the result's.
 
     Raises:
-        SourceUnusable: one cannot be read, or cannot carry a result.
-        CardMismatch: the label map has another size than the source.
+        SourceUnusable: an instance cannot be read, or cannot carry a result.
+        CardMismatch: the result has another size than the source.
     """
-    sources = [_read(header) for header in task.headers]
-    first = sources[0]
-    if {(ds.StudyInstanceUID, ds.SeriesInstanceUID) for ds in sources} != {
+    read = [_read(header) for header in task.headers]
+    first = read[0]
+    if {(ds.StudyInstanceUID, ds.SeriesInstanceUID) for ds in read} != {
         (task.original.study_instance_uid, task.original.series_instance_uid)
     }:
         raise SourceUnusable("are not of the job's series")
-    if len({ds.FrameOfReferenceUID for ds in sources}) > 1:
+    layout = _layout(task, first)
+    if layout is Layout.VOLUME and len({ds.get("FrameOfReferenceUID") for ds in read}) > 1:
         raise SourceUnusable("have more than one frame of reference")
-    if {(len(sources), ds.Rows, ds.Columns) for ds in sources} != {task.result.labels.shape}:
-        raise CardMismatch("its label map has another size than the source")
+    by_uid = {str(ds.SOPInstanceUID): ds for ds in read}
+    planes = tuple(
+        _plane(by_uid.get(task.original.sop_instance_uids.get(frame.sop_instance_uid, "")), frame.number, layout)
+        for frame in task.result.frames
+    )
+    sizes = {(len(planes), ds.Rows, ds.Columns) for ds in read}
+    if task.result.shape is not None and sizes != {task.result.shape}:
+        raise CardMismatch(f"its {_named(task)} has another size than the source")
+    kept = Dataset()
     for keyword in _AS_THEY_ARE:
+        kept[keyword] = first[keyword]
         if first[keyword].value:
-            first[keyword].value = ""
+            first[keyword] = type(first[keyword])(first[keyword].tag, first[keyword].VR, "")
+    sources = Sources(layout, tuple(by_uid.values()), planes, kept)
     # What a header says of the distance between slices is often of another series; positions do not lie.
     first.pop("SpacingBetweenSlices", None)
-    if not first.SliceThickness and len(sources) > 1:
-        first.SliceThickness = f"{_distance(*sources[:2]):.10g}"
+    if layout is Layout.VOLUME and not first.get("SliceThickness"):
+        first.SliceThickness = f"{_distance(planes):.10g}" if len(planes) > 1 else None
     return sources
 
 
-def _distance(ds: Dataset, other: Dataset) -> float:
-    """How far two planes are apart, along their normal."""
-    orientation = np.array(ds.ImageOrientationPatient, np.float64)
+def _named(task: Task) -> str:
+    return "label map" if task.result.arrays.labels is not None else "result"
+
+
+def _layout(task: Task, first: Dataset) -> Layout:
+    if first.SOPClassUID == VLWholeSlideMicroscopyImageStorage:
+        return Layout.SLIDE
+    return Layout.VOLUME if task.result.card.input is InputKind.VOLUME else Layout.FLAT
+
+
+def _plane(ds: Dataset | None, frame: int, layout: Layout) -> Plane:
+    if ds is None or frame > int(ds.get("NumberOfFrames") or 1):
+        raise CardMismatch("a plane is of a frame that the source does not have")
+    if layout is not Layout.VOLUME:
+        return Plane(ds, frame, None)
+    if not ds.get("FrameOfReferenceUID"):
+        raise SourceUnusable("lack FrameOfReferenceUID")
+    found = {keyword: _geometry(ds, frame, keyword) for keyword in _GEOMETRY}
+    if missing := [keyword for keyword, values in found.items() if not values]:
+        raise SourceUnusable(f"lack {', '.join(missing)}")
+    return Plane(ds, frame, Place(*found.values()))
+
+
+_GROUPS = {
+    "ImagePositionPatient": "PlanePositionSequence",
+    "ImageOrientationPatient": "PlaneOrientationSequence",
+    "PixelSpacing": "PixelMeasuresSequence",
+    "RescaleSlope": "PixelValueTransformationSequence",
+    "RescaleIntercept": "PixelValueTransformationSequence",
+    "WindowCenter": "FrameVOILUTSequence",
+    "WindowWidth": "FrameVOILUTSequence",
+}
+
+
+def frame_value(ds: Dataset, frame: int, keyword: str) -> object:
+    """An attribute of a frame: of its functional groups (PS3.3 C.7.6.16), else of the instance."""
+    per_frame = ds.get("PerFrameFunctionalGroupsSequence") or []
+    groups = [*per_frame[frame - 1 : frame], *(ds.get("SharedFunctionalGroupsSequence") or [])]
+    for group in groups:
+        for item in group.get(_GROUPS[keyword]) or []:
+            if item.get(keyword) not in (None, ""):
+                return item[keyword].value
+    return ds.get(keyword)
+
+
+def _geometry(ds: Dataset, frame: int, keyword: str) -> tuple[float, ...]:
+    value = frame_value(ds, frame, keyword)
+    return tuple(float(part) for part in value) if isinstance(value, Sequence) and len(value) else ()
+
+
+def _distance(planes: Sequence[Plane]) -> float:
+    """How far the first two planes are apart, along their normal."""
+    one, two = planes[0].place, planes[1].place
+    if one is None or two is None:
+        return 0.0
+    orientation = np.array(one.orientation)
     normal = np.cross(orientation[:3], orientation[3:])
-    step = np.array(other.ImagePositionPatient, np.float64) - np.array(ds.ImagePositionPatient, np.float64)
-    return float(abs(step @ normal))
+    return float(abs((np.array(two.position) - np.array(one.position)) @ normal))
 
 
-def restore(ds: Dataset, header: bytes) -> None:
-    """Give `ds` the patient's and the study's attributes whose values were kept from highdicom's checks."""
-    source = _read(header)
-    for keyword in _AS_THEY_ARE:
-        ds[keyword] = source[keyword]
+def stand_ins(sources: Sources) -> list[Dataset]:
+    """A single-frame data set for each plane: what highdicom makes multi-frame objects of.
+
+    It takes one multi-frame source at most, and none without a frame of reference that has several frames. A plane of
+    a single-frame volume stands for itself; others get a name by their place, which `settle` turns into references.
+    """
+    if sources.layout is Layout.VOLUME and not any(map(sources.is_multiframe, sources.instances)):
+        return [plane.instance for plane in sources.planes]
+    made = []
+    for number, plane in enumerate(sources.planes):
+        ds = Dataset({element.tag: element for element in plane.instance if not _of_frames(element.keyword)})
+        place = plane.place or Place((0.0, 0.0, float(number)), (1.0, 0.0, 0.0, 0.0, 1.0, 0.0), (1.0, 1.0))
+        ds.SOPClassUID = CTImageStorage
+        ds.SOPInstanceUID = _stand_in(number)
+        ds.FrameOfReferenceUID = plane.instance.FrameOfReferenceUID if plane.place else _stand_in(-1)
+        ds.ImagePositionPatient = [f"{value:.10g}" for value in place.position]
+        ds.ImageOrientationPatient = [f"{value:.10g}" for value in place.orientation]
+        ds.PixelSpacing = [f"{value:.10g}" for value in place.spacing]
+        ds.SliceThickness = plane.instance.get("SliceThickness") or (
+            f"{_distance(sources.planes):.10g}" if len(sources.planes) > 1 and plane.place else None
+        )
+        made.append(ds)
+    return made
+
+
+_ANEW = {
+    *_GEOMETRY,
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "FrameOfReferenceUID",
+    "SliceThickness",
+    "NumberOfFrames",
+    "SpacingBetweenSlices",
+    "ReferencedSeriesSequence",
+}
+
+
+def _of_frames(keyword: str) -> bool:
+    """Whether a stand-in has it anew or not at all."""
+    return keyword in _ANEW or keyword.startswith(
+        ("Dimension", "PerFrame", "SharedFunctional", "ImageOrientationSlide")
+    )
+
+
+def _stand_in(number: int) -> UID:
+    return UID(f"2.25.{number + 2}")
+
+
+def settle(ds: Dataset, sources: Sources) -> None:
+    """Turn references to stand-ins into references to the frames that they stand for; where the planes have no place
+    in the patient, take out the one that highdicom was told."""
+    planes = {str(_stand_in(number)): plane for number, plane in enumerate(sources.planes)}
+    for keyword in ("SourceImageSequence", "ReferencedSeriesSequence"):
+        for item in ds.get(keyword) or []:
+            inner = item.get("ReferencedInstanceSequence")
+            if inner is not None:
+                item.ReferencedInstanceSequence = _once(inner, planes)
+    if "SourceImageSequence" in ds:
+        ds.SourceImageSequence = _once(ds.SourceImageSequence, planes)
+    groups = [*ds.PerFrameFunctionalGroupsSequence, *ds.SharedFunctionalGroupsSequence]
+    for group in groups:
+        for derivation in group.get("DerivationImageSequence") or []:
+            for source in derivation.SourceImageSequence:
+                _refer(source, planes, with_frame=sources)
+    if sources.layout is Layout.FLAT:
+        _without_place(ds)
+
+
+def _once(items: Sequence[Dataset], planes: Mapping[str, Plane]) -> list[Dataset]:
+    found: dict[str, Dataset] = {}
+    for item in items:
+        _refer(item, planes)
+        found.setdefault(item.ReferencedSOPInstanceUID, item)
+    return list(found.values())
+
+
+def _refer(item: Dataset, planes: Mapping[str, Plane], with_frame: Sources | None = None) -> None:
+    plane = planes.get(item.ReferencedSOPInstanceUID)
+    if plane is None:
+        return
+    item.ReferencedSOPClassUID = plane.instance.SOPClassUID
+    item.ReferencedSOPInstanceUID = plane.instance.SOPInstanceUID
+    if with_frame is not None and with_frame.is_multiframe(plane.instance):
+        item.ReferencedFrameNumber = plane.frame
+
+
+def _without_place(ds: Dataset) -> None:
+    for keyword in ("FrameOfReferenceUID", "PositionReferenceIndicator"):
+        ds.pop(keyword, None)
+    for keyword in ("PlaneOrientationSequence", "PixelMeasuresSequence", "PlanePositionSequence"):
+        for group in (*ds.SharedFunctionalGroupsSequence, *ds.PerFrameFunctionalGroupsSequence):
+            group.pop(keyword, None)
+    for index in ds.DimensionIndexSequence:
+        if index.DimensionIndexPointer == 0x00200032:  # Image Position (Patient): frames differ in their time instead
+            index.DimensionIndexPointer = 0x00209128
+            index.FunctionalGroupPointer = 0x00209111
+            index.DimensionDescriptionLabel = "Temporal Position Index"
+    for group in ds.PerFrameFunctionalGroupsSequence:
+        (content,) = group.FrameContentSequence
+        value = content.DimensionIndexValues
+        content.TemporalPositionIndex = int(value if isinstance(value, int) else value[-1])
 
 
 def _read(header: bytes) -> Dataset:

@@ -1,0 +1,58 @@
+"""The Parametric Map (PS3.3 A.75): a quantity with its unit at each voxel of a volume, as floats."""
+
+from __future__ import annotations
+
+import highdicom as hd
+import numpy as np
+from pydicom import Dataset
+
+from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
+from services.encode.adapters.highdicom.segmentation import code_string, organise
+from services.encode.adapters.highdicom.source import Sources, settle, stand_ins
+from services.encode.errors import CardMismatch
+from services.encode.model import Kind, Task
+
+_NOTHING = float(np.finfo(np.float32).min)
+"""Float Pixel Padding Value (PS3.3 C.7.6.24): where the model had nothing to say."""
+
+
+def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
+    """The Parametric Map of a job.
+
+    Args:
+        task: the job.
+        sources: its source, a volume.
+        author: who made it.
+    """
+    card, values = task.result.card, task.result.arrays.map
+    if values is None or card.map is None:
+        raise CardMismatch("it has no map")
+    there = np.isfinite(values)
+    low, high = (float(values[there].min()), float(values[there].max())) if there.any() else (0.0, 0.0)
+    mapping = hd.pm.RealWorldValueMapping(
+        lut_label=code_string(card.map.name),
+        lut_explanation=author.text(card.map.name),
+        unit=author.coded(card.map.unit),
+        value_range=(low, high),
+        slope=1.0,
+        intercept=0.0,
+        quantity_definition=author.coded(card.map.quantity),
+    )
+    ds: Dataset = hd.pm.ParametricMap(
+        source_images=stand_ins(sources),
+        pixel_array=np.where(there, values, np.float32(_NOTHING)),
+        contains_recognizable_visual_features=False,
+        real_world_value_mappings=[mapping],
+        voi_lut_transformations=[hd.VOILUTTransformation((low + high) / 2, max(high - low, 1e-6))],
+        content_label=code_string(card.name),
+        content_description=author.text(card.title),
+        content_creator_name=f"{PRODUCT}^{author.text(card.name)}",
+        **author.of_instance(Kind.PM),
+    )
+    if not there.all():
+        ds.FloatPixelPaddingValue = ds.FloatPixelPaddingRangeLimit = _NOTHING
+    settle(ds, sources)
+    organise(ds, author)
+    ds.Laterality = sources.first.get("Laterality")
+    author.sign(ds)
+    return ds

@@ -1,0 +1,129 @@
+"""Softcopy Presentation States (PS3.3 A.33): contours and boxes on the source, for viewers without SEG and SR."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import cv2
+import highdicom as hd
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageCms
+from pydicom import Dataset
+
+from services.encode.adapters.highdicom.authorship import PRODUCT, UNVERIFIED, Authorship
+from services.encode.adapters.highdicom.regions import on_pixels
+from services.encode.adapters.highdicom.segmentation import code_string
+from services.encode.adapters.highdicom.source import Layout, Plane, Sources, frame_value
+from services.encode.findings import Finding, boxes_of, mask_of
+from services.encode.model import Kind, Task
+
+_PIXEL = hd.pr.AnnotationUnitsValues.PIXEL
+_POLYLINE = hd.pr.GraphicTypeValues.POLYLINE
+_MAX_POINTS = 8000
+"""Graphic Data has 16 bits for its length in Explicit VR (PS3.5 7.1.2): 8191 points."""
+
+
+def build_presentations(
+    task: Task, findings: Sequence[Finding], sources: Sources, author: Authorship
+) -> list[Dataset]:  # fmt: skip
+    """The presentation states of a job: one for the planes that share a rescale, none where nothing was found.
+
+    Args:
+        task: the job.
+        findings: the labels.
+        sources: the source; the tiles of a slide get none, as what is drawn on one of them is lost on the slide.
+        author: who made it.
+    """
+    if sources.layout is Layout.SLIDE:
+        return []
+    colour = int(sources.first.get("SamplesPerPixel") or 1) > 1
+    layer = hd.pr.GraphicLayer("AI_UNVERIFIED", order=1, description=author.text(UNVERIFIED))
+    marked = [
+        (sources.planes[plane], annotation)
+        for plane in range(len(sources.planes))
+        if (annotation := _annotation(findings, sources, plane, layer, author)) is not None
+    ]
+    made = []
+    by_rescale = sorted(marked, key=lambda item: _rescale(item[0]))  # PET slices have one each
+    for number, (_, group) in enumerate(groupby(by_rescale, key=lambda item: _rescale(item[0])), 1):
+        planes = list(group)
+        images = list({str(plane.instance.SOPInstanceUID): plane.instance for plane, _ in planes}.values())
+        maker: Any = hd.pr.ColorSoftcopyPresentationState if colour else hd.pr.GrayscaleSoftcopyPresentationState
+        profile = {"icc_profile": None if any("ICCProfile" in image for image in images) else _srgb()} if colour else {}
+        ds: Dataset = maker(
+            referenced_images=images,
+            content_label=code_string(task.result.card.name),
+            content_description=author.text(task.result.card.title),
+            content_creator_name=f"{PRODUCT}^{author.text(task.result.card.name)}",
+            graphic_annotations=[annotation for _, annotation in planes],
+            graphic_layers=[layer],
+            **profile,
+            **author.of_instance(Kind.GSPS, number),
+        )
+        ds.PresentationCreationDate = author.when.strftime("%Y%m%d")
+        ds.PresentationCreationTime = author.when.strftime("%H%M%S")
+        ds.Laterality = sources.first.get("Laterality")
+        author.sign(ds)
+        made.append(ds)
+    return made
+
+
+def _srgb() -> bytes:
+    """The colour space that an image without a profile is taken to be in, as an input profile (PS3.3 C.11.15.1.1)
+    and without the time of its making."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    return profile[:12] + b"scnr" + profile[16:24] + bytes(12) + profile[36:]
+
+
+def _rescale(plane: Plane) -> tuple[str, str]:
+    slope, intercept = (frame_value(plane.instance, plane.frame, word) for word in ("RescaleSlope", "RescaleIntercept"))
+    return str(slope), str(intercept)
+
+
+def _annotation(findings: Sequence[Finding], sources: Sources, plane: int, layer: Any, author: Authorship) -> Any:
+    result = author.task.result
+    graphics, texts = [], []
+    for finding in findings:
+        mask = mask_of(result, finding.label, plane)
+        if mask is None or not mask.any():
+            continue
+        uid, identifier = author.tracking(finding.label)
+        outlines = _contours(mask)
+        graphics += [
+            hd.pr.GraphicObject(_POLYLINE, line, _PIXEL, tracking_id=identifier, tracking_uid=uid) for line in outlines
+        ]
+        texts.append(_text(author.text(finding.label.name), outlines[0], mask.shape))
+    for box in boxes_of(result):
+        if plane in box.planes:
+            graphics.append(hd.pr.GraphicObject(_POLYLINE, on_pixels(box), _PIXEL))
+            said = author.text(f"{box.label.name} {box.score:.0%}")
+            texts.append(_text(said, on_pixels(box), (sources.first.Rows, sources.first.Columns)))
+    if not graphics:
+        return None
+    at = sources.planes[plane]
+    return hd.pr.GraphicAnnotation(
+        referenced_images=[at.instance],
+        graphic_layer=layer,
+        referenced_frame_number=at.frame if sources.is_multiframe(at.instance) else None,
+        graphic_objects=graphics,
+        text_objects=texts,
+    )
+
+
+def _contours(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """The closed outlines of a mask through the centres of its edge pixels, 0 at the upper left edge of the image."""
+    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    lines = []
+    for contour in sorted(found, key=len, reverse=True):
+        points = contour[:: 1 + len(contour) // _MAX_POINTS, 0].astype(np.float64) + 0.5
+        lines.append(np.concatenate([points, points[:1]]))
+    return lines
+
+
+def _text(text: str, line: NDArray[np.float64], shape: tuple[int, ...]) -> Any:
+    column, row = line[np.argmin(line[:, 1])]
+    anchor = (float(min(column, shape[1])), float(min(row, shape[0])))
+    return hd.pr.TextObject(text, _PIXEL, anchor_point=anchor)

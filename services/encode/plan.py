@@ -1,0 +1,62 @@
+"""Which objects a result becomes: what its card asks for, else what fits what the model said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.contracts.card import InputKind, ResultKind
+from services.encode.findings import key_planes
+from services.encode.result import InferredResult
+
+ORDER = (
+    ResultKind.SEG,
+    ResultKind.PM,
+    ResultKind.SC,
+    ResultKind.GSPS,
+    ResultKind.STL,
+    ResultKind.KO,
+    ResultKind.PDF,
+    ResultKind.SR,
+)
+"""The order in which they are made and stored: the report comes last and refers to all others."""
+
+MAX_PICTURES = 3
+
+
+def kinds_of(result: InferredResult) -> Mapping[ResultKind, Mapping[str, Any]]:
+    """The kinds of objects to make, each with its options.
+
+    Labels or probabilities become a SEG, a map becomes a PM, an image becomes an SC; and whatever says something that
+    can be coded (labels, boxes, classes, measurements) stands in an SR as well. A kind that needs what the result
+    has not, such as an STL without a label map, comes to nothing; if all do, the SR says that nothing was found.
+    """
+    arrays, none = result.arrays, dict[str, Any]()
+    # A Parametric Map has a frame of reference (PS3.3 A.75.3): over a projection it is shown as a picture instead.
+    mapped = ResultKind.PM if result.card.input is InputKind.VOLUME else ResultKind.SC
+    if result.card.results:
+        asked = {mapped if kind is ResultKind.PM else kind: options for kind, options in result.card.results.items()}
+        return {kind: asked[kind] for kind in ORDER if kind in asked}
+    kinds: dict[ResultKind, Mapping[str, Any]] = {}
+    if arrays.labels is not None or arrays.probabilities is not None:
+        kinds[ResultKind.SEG] = none
+    if arrays.map is not None:
+        kinds[mapped] = none
+    if arrays.image is not None:
+        kinds[ResultKind.SC] = none
+    if result.card.labels or result.card.classes or result.card.measurements or not kinds:
+        kinds[ResultKind.SR] = none
+    return kinds
+
+
+def pictures_of(result: InferredResult) -> tuple[int, ...]:
+    """The planes to draw key pictures of; where nothing was found, the middle one. None when nobody wants any."""
+    kinds = kinds_of(result)
+    drawn = ResultKind.PDF in kinds or (ResultKind.SC in kinds and draws_pictures(result))
+    return (key_planes(result, MAX_PICTURES) or (len(result.frames) // 2,)) if drawn else ()
+
+
+def draws_pictures(result: InferredResult) -> bool:
+    """Whether the SC of a result are pictures of ours, and not only the image that the model made."""
+    flat_map = result.arrays.map is not None and result.card.input is not InputKind.VOLUME
+    return result.arrays.image is None or flat_map
