@@ -42,6 +42,7 @@ class Reason(StrEnum):
     PIXELS_DOUBTFUL = "pixels-doubtful"
     REFUSED_BY_PERSON = "refused-in-quarantine"
     NOT_MASKABLE = "pixels-not-maskable"
+    FACE = "face-perhaps"
     PHI_LEFT = "phi-left"
 
     @property
@@ -67,11 +68,13 @@ class Reason(StrEnum):
             case Reason.PIXEL_DATA:
                 return "an instance has pixel data that do not fit its rows, columns and frames"
             case Reason.PIXELS_DOUBTFUL:
-                return "the pixels of an instance may show text: a person has to look at them first"
+                return "the pixels of an instance may show text or a face: a person has to look at them first"
             case Reason.REFUSED_BY_PERSON:
                 return "a person looked at the pixels of an instance in quarantine and refused to let them out"
             case Reason.NOT_MASKABLE:
                 return "the pixels of an instance cannot be decoded, so that nothing in them can be masked"
+            case Reason.FACE:
+                return "an instance may tell the shape of a face, and nobody can look for one in it"
             case Reason.PHI_LEFT:
                 return "the last check found an identifying value in a de-identified header, which was not released"
             case _:

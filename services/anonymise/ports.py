@@ -85,7 +85,7 @@ class Quarantine(Protocol):
         self, requested: JobRequested, findings: Sequence[Finding], facts: Sequence[tuple[Event, str | None]]
     ) -> None:
         """Keep what was found, and the job until all of it is decided; say `facts`. A new attempt takes the place of
-        the one before."""
+        the one before. Of a job that was cancelled, nothing is kept."""
 
     async def entries(self, state: State | None) -> Sequence[Entry]:
         """The pictures in a state, or all, oldest first."""
@@ -97,6 +97,10 @@ class Quarantine(Protocol):
         self, number: int, state: State, masks: Sequence[Box], by: str, facts: Sequence[tuple[Event, str | None]]
     ) -> None:
         """Keep a decision, and say `facts` and what comes of it for the jobs that wait, in one transaction."""
+
+    async def withdraw(self, job_id: str) -> int:
+        """The job was cancelled: it waits no longer, nor ever will. Pictures that nobody decided about and no other job
+        waits for are withdrawn; how many."""
 
     async def held(self) -> Sequence[Held]:
         """The jobs that wait."""

@@ -19,6 +19,8 @@ class State(StrEnum):
     WAITING = "waiting"
     RELEASED = "released"
     REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    """Every job that waited for it was cancelled before anybody decided."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Entry:
         number: names it for people.
         masks: of a released one, what is masked in every frame.
         decided_by: who; empty while nobody has.
+        decided_at: when, or when it was withdrawn.
         jobs: those that wait for it.
     """
 

@@ -8,14 +8,15 @@ from services.anonymise.errors import UnreadableRequestError
 from services.chassis.bus import Delivery, Subscription
 from services.chassis.faults import Fault
 from services.contracts import subjects, work
-from services.contracts.events import JobRequested, UnreadableEventError
+from services.contracts.events import JobCancelled, JobRequested, UnreadableEventError
 
 Handle = Callable[[JobRequested], Awaitable[None]]
 Fail = Callable[[JobRequested, Fault], Awaitable[None]]
+Withdraw = Callable[[JobCancelled], Awaitable[None]]
 
 
-def subscriptions(handle: Handle, fail: Fail, *, concurrency: int) -> Sequence[Subscription]:
-    """`job.requested`, to `handle`; what cannot be handled, to `fail`."""
+def subscriptions(handle: Handle, fail: Fail, withdraw: Withdraw, *, concurrency: int) -> Sequence[Subscription]:
+    """`job.requested`, to `handle`, and what cannot be handled, to `fail`; `job.cancelled`, to `withdraw`."""
 
     async def on_requested(delivery: Delivery) -> None:
         await handle(_read(delivery))
@@ -23,6 +24,15 @@ def subscriptions(handle: Handle, fail: Fail, *, concurrency: int) -> Sequence[S
     async def on_failed(delivery: Delivery, fault: Fault) -> None:
         if not isinstance(fault, UnreadableRequestError):  # of which job it tells, nobody knows
             await fail(_read(delivery), fault)
+
+    async def on_cancelled(delivery: Delivery) -> None:
+        try:
+            cancelled = JobCancelled.from_bytes(delivery.data)
+        except UnreadableEventError:
+            raise UnreadableRequestError from None
+        if not work.is_job_id(cancelled.job_id):
+            raise UnreadableRequestError
+        await withdraw(cancelled)
 
     return (
         Subscription(
@@ -32,6 +42,13 @@ def subscriptions(handle: Handle, fail: Fail, *, concurrency: int) -> Sequence[S
             handle=on_requested,
             failed=on_failed,
             concurrency=concurrency,
+        ),
+        Subscription(
+            subject=subjects.JOB_CANCELLED,
+            consumer="anonymise-job-cancelled",
+            stream=subjects.HOSPITAL.name,
+            handle=on_cancelled,
+            tries=None,  # a database that is away comes back
         ),
     )
 

@@ -14,6 +14,7 @@ from services.archive.adapters.postgres import PostgresDocuments
 from services.archive.adapters.recent import RecentAnswers
 from services.archive.adapters.relaxed import RelaxedEvents
 from services.archive.adapters.rendering import WorkerRenderer
+from services.archive.adapters.totals import PostgresTotals
 from services.archive.adapters.workers import Workers
 from services.archive.api import changefeed
 from services.archive.api.rendered import Rendered
@@ -66,7 +67,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     frame.parts.push_async_callback(kept_places.close)
     places = RecentPlaces(kept_places, max_bytes=settings.places_bytes)
     events = RelaxedEvents(bus, settings.unrecorded, log=frame.log) if settings.unrecorded else bus
-    accesses = Accesses(events=events)
+    accesses = Accesses(events=events, totals=PostgresTotals(pool))
     frame.parts.push_async_callback(partial(accesses.sum_up, everything=True))
     workers = Workers(
         count=settings.pixel_workers,

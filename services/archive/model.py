@@ -86,6 +86,20 @@ class Located:
     metadata: bytes = b""
 
 
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What becomes of what is read: shown to the caller, sent on to an application entity, or written to files."""
+
+    action: Action = Action.RETRIEVE
+    destination: str = ""
+    destination_address: str = ""
+
+    @classmethod
+    def towards(cls, destination: str, address: str) -> Purpose:
+        """Sent on to `destination`, if that is anybody."""
+        return cls(Action.TRANSFER_OUT, destination, address) if destination else cls()
+
+
 def etag(*parts: object) -> str:
     """An entity tag (RFC 9110 8.8.3) that changes when one of these does."""
     return f'"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}"'

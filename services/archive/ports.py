@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from services.archive.model import Document, Located, Resource
 from services.archive.rendering_work import Stored
-from services.contracts.events import Event
+from services.contracts.events import AuditRecorded, Event
 from services.pixels.rendering.job import Job
 from services.store.history import FeedEntry
 from services.store.holdings import Holding
@@ -101,6 +101,19 @@ class Answers(Protocol):
 
     def put(self, etag: str, body: bytes) -> None:
         """Remember a body."""
+
+
+class Totals(Protocol):
+    """What outlives the process of accesses that it has counted. All raise a PassingFault."""
+
+    async def keep(self, totals: Iterable[AuditRecorded]) -> None:
+        """Keep totals as they stand, in place of what was kept under their ids."""
+
+    async def forget(self, record_ids: Sequence[str]) -> None:
+        """Forget totals that were said."""
+
+    async def left(self, seconds: float) -> list[AuditRecorded]:
+        """Totals that nobody has kept anew for so long: their process is gone."""
 
 
 class Events(Protocol):

@@ -10,7 +10,7 @@ from services.archive.handlers import bridged
 from services.archive.handlers import series as handlers
 from services.archive.handlers.bridged import Held, Rank
 from services.archive.handlers.recording import Accesses
-from services.archive.model import Resource
+from services.archive.model import Purpose, Resource
 from services.archive.ports import Events, Holdings, ImplicitWriter, Index, Objects, PixelDecoder, Places
 from services.chassis import rpc
 from services.contracts import calls
@@ -98,6 +98,7 @@ class Servicer(calls.ArchiveServicer):
             caller=rpc.caller(),
             decoder=self._decoder,
             writer=self._writer,
+            purpose=Purpose.towards(request.destination, request.destination_address),
         )
         async for piece in pieces:
             yield calls.Chunk(data=piece)

@@ -30,6 +30,7 @@ class Index:
     study_instance_uid: str = ""
     series_instance_uid: str = ""
     job_id: str = ""
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,7 @@ class LogQuery:
     caller: str = ""
     action: str = ""
     record_id: str = ""
+    destination: str = ""
     since: datetime | None = None
     until: datetime | None = None
     after: int = 0
@@ -119,6 +121,7 @@ def index_of(record: bytes) -> Index:
         study_instance_uid=searched("study_instance_uid"),
         series_instance_uid=searched("series_instance_uid"),
         job_id=searched("job_id"),
+        destination=searched("destination"),
     )
 
 

@@ -107,6 +107,14 @@ class Place:
     size: int
 
 
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Where instances go that are read for somebody else than the peer that asks: its AE title and its host."""
+
+    ae_title: str
+    host: str
+
+
 class Held(StrEnum):
     """What the archive says of an instance that is to be safe there."""
 

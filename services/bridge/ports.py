@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, S
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol, TypeVar
 
-from services.bridge.exchanging import Address, Found, Held, Place, Request, Response
+from services.bridge.exchanging import Address, Found, Held, Place, Recipient, Request, Response
 from services.bridge.information import Inquiry, Retrieval
 from services.bridge.model import Announced, Outcome, Rejection, Reply
 from services.chassis.principal import Principal
@@ -114,8 +114,14 @@ class Library(Protocol):
     async def locate(self, retrieval: Retrieval, principal: Principal) -> list[Place]:
         """The instances that a retrieval names."""
 
-    def read(self, place: Place, transfer_syntax_uid: str, principal: Principal) -> AsyncGenerator[bytes]:
-        """The data set of an instance in a transfer syntax, in chunks."""
+    def read(
+        self, place: Place, transfer_syntax_uid: str, principal: Principal, *, to: Recipient | None = None
+    ) -> AsyncGenerator[bytes]:
+        """The data set of an instance in a transfer syntax, in chunks; the log says where it goes.
+
+        Args:
+            to: where, if not to the one who asks.
+        """
 
     async def check(self, references: Sequence[tuple[str, str]], principal: Principal) -> list[Held]:
         """What is held of (SOP class, SOP instance), in the same order."""
@@ -152,8 +158,8 @@ class Addresses(Protocol):
 class Destinations(Protocol):
     """The application entities to which instances may be moved."""
 
-    def knows(self, ae_title: str) -> bool:
-        """Whether we were told where it listens."""
+    def of(self, ae_title: str) -> Recipient | None:
+        """Where it listens, if we were told."""
 
     def open(
         self, ae_title: str, proposals: Sequence[tuple[str, tuple[str, ...]]], exchange: Exchange

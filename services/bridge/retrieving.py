@@ -18,6 +18,7 @@ from services.bridge.exchanging import (
     PENDING,
     Counts,
     Place,
+    Recipient,
     Request,
     Response,
     chosen,
@@ -38,7 +39,7 @@ async def get(exchange: Exchange, *, library: Library, sink: Sink) -> Response:
     places = await _places(exchange.request, library)
     if isinstance(places, Response):
         return places
-    return await _send(places, exchange, library, sink)
+    return await _send(places, exchange, library, sink, None)
 
 
 async def move(exchange: Exchange, *, library: Library, destinations: Destinations) -> Response:
@@ -48,7 +49,8 @@ async def move(exchange: Exchange, *, library: Library, destinations: Destinatio
         AbandonedError: the peer went away.
     """
     request = exchange.request
-    if not destinations.knows(request.destination):
+    recipient = destinations.of(request.destination)
+    if recipient is None:
         return Response(DESTINATION_UNKNOWN, "the move destination is not known here")
     places = await _places(request, library)
     if isinstance(places, Response):
@@ -57,7 +59,7 @@ async def move(exchange: Exchange, *, library: Library, destinations: Destinatio
         return Response(SUCCESS, counts=Counts(0))
     try:
         async with destinations.open(request.destination, proposals(places), exchange) as sink:
-            return await _send(places, exchange, library, sink)
+            return await _send(places, exchange, library, sink, recipient)
     except UnreachableError as fault:
         failed = [place.sop_instance_uid for place in places]
         return _last(CANNOT_SEND, Counts(0, failed=len(places)), failed, request, fault.reason)
@@ -76,12 +78,14 @@ async def _places(request: Request, library: Library) -> list[Place] | Response:
         return Response(CANNOT_COUNT, fault.reason)
 
 
-async def _send(places: Sequence[Place], exchange: Exchange, library: Library, sink: Sink) -> Response:
+async def _send(
+    places: Sequence[Place], exchange: Exchange, library: Library, sink: Sink, to: Recipient | None
+) -> Response:
     counts, failed = Counts(len(places)), list[str]()
     for place in places:
         if exchange.cancelled:
             return _last(CANCELLED, counts, failed, exchange.request, "the retrieval was cancelled")
-        after = counts.after(await _store(place, exchange.request, library, sink))
+        after = counts.after(await _store(place, exchange.request, library, sink, to))
         if after.failed > counts.failed:
             failed.append(place.sop_instance_uid)
         counts = after
@@ -91,13 +95,13 @@ async def _send(places: Sequence[Place], exchange: Exchange, library: Library, s
     return _last(counts.status, counts, failed, exchange.request, comment)
 
 
-async def _store(place: Place, request: Request, library: Library, sink: Sink) -> int | None:
+async def _store(place: Place, request: Request, library: Library, sink: Sink, to: Recipient | None) -> int | None:
     """One sub-operation; gives its status, or None where it could not even begin."""
     syntax = chosen(place, sink.accepted(place.sop_class_uid))
     if syntax is None:
         return None
     try:
-        async with aclosing(library.read(place, syntax, request.peer.principal())) as chunks:
+        async with aclosing(library.read(place, syntax, request.peer.principal(), to=to)) as chunks:
             return await sink.store(place, syntax, chunks)
     except (UnheldError, UnansweredError):
         return None

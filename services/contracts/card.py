@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, TypeVar
 
 ReadT = TypeVar("ReadT")
@@ -11,6 +12,55 @@ ReadT = TypeVar("ReadT")
 
 class CardError(ValueError):
     """The card lacks something or says something impossible; the message names the key."""
+
+
+class PackageKind(StrEnum):
+    """Who wrote what of a model, and so how it is run. All but the last are served by Triton."""
+
+    TRITON = "triton"
+    """The package holds a Triton model of its own, with the tensors of `models/README.md`."""
+    ONNX = "onnx"
+    TORCHSCRIPT = "torchscript"
+    MONAI_BUNDLE = "monai-bundle"
+    TOOL = "tool"
+    APPLICATION = "application"
+    EXTERNAL = "external"
+    """Somebody else's performer claims the work item, or a remote KServe v2 server runs it."""
+
+
+class ModelTask(StrEnum):
+    """What a model does."""
+
+    VOLUME_SEGMENTATION = "volume-segmentation"
+    SLICE_SEGMENTATION = "slice-segmentation"
+    DETECTION = "detection"
+    CLASSIFICATION = "classification"
+    MEASUREMENT = "measurement"
+    IMAGE_TO_IMAGE = "image-to-image"
+
+
+class InputKind(StrEnum):
+    """What a series has to be."""
+
+    VOLUME = "volume"
+    """Single-frame or enhanced multi-frame slices that stack up evenly."""
+    IMAGE = "image"
+    """One projection image: CR, DX, MG."""
+    FRAMES = "frames"
+    """Frames over time of one plane: US, XA, RF."""
+
+
+class ResultKind(StrEnum):
+    """The DICOM objects that a result can become."""
+
+    SEG = "SEG"
+    SR = "SR"
+    PM = "PM"
+    SC = "SC"
+    GSPS = "GSPS"
+    PDF = "PDF"
+    STL = "STL"
+    KO = "KO"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +94,28 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """One entry of the tensor `classes`: what the model may say of the whole input, with a probability.
+
+    Attributes:
+        threshold: from which probability it is said to be there.
+    """
+
+    name: str
+    type: Code
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class ValueMap:
+    """What the numbers of the tensor `map` are (Real World Value Mapping, PS3.3 C.7.6.16.2.11)."""
+
+    name: str
+    quantity: Code
+    unit: Code
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """A model package's card, checked."""
 
@@ -53,12 +125,20 @@ class ModelCard:
     author: str
     licence: str
     intended_use: str
-    task: str
+    task: ModelTask
     selection: str
     """CEL over `series`: its DICOM keywords, and `instances`."""
     labels: tuple[Label, ...]
     measurements: tuple[Measurement, ...]
     timeout_seconds: float
+    kind: PackageKind
+    input: InputKind
+    units: str
+    """Of the input's values: `HU`, or `stored` for what the modality LUT gives."""
+    classes: tuple[Finding, ...]
+    map: ValueMap | None
+    results: Mapping[ResultKind, Mapping[str, Any]]
+    """The objects to make, with options; empty: what fits the outputs."""
     source: Mapping[str, Any]
     """The card as it was read, for the result file."""
 
@@ -71,16 +151,26 @@ class ModelCard:
         """
         if not isinstance(card, Mapping):
             raise CardError("the model card is malformed: keys and values are expected")
-        return cls(
+        made = cls(
             **{key: str(_required(card, key)) for key in _TEXTS},
-            labels=_read("labels", _labels, _required(card, "labels")),
+            task=_read("task", ModelTask, _required(card, "task")),
+            labels=_read("labels", _labels, card.get("labels", ())),
             measurements=_read("measurements", _measurements, card.get("measurements", ())),
             timeout_seconds=_read("timeout_seconds", float, card.get("timeout_seconds", 120)),
+            kind=_read("kind", PackageKind, card.get("kind", PackageKind.TRITON)),
+            input=_read("input", lambda item: InputKind(item.get("kind", InputKind.VOLUME)), card.get("input", {})),
+            units=_read("input", lambda item: str(item.get("units", "stored")), card.get("input", {})),
+            classes=_read("classes", _classes, card.get("classes", ())),
+            map=_read("map", _map, card.get("map")),
+            results=_read("results", _results, card.get("results", {})),
             source=dict(card),
         )
+        if made.task in (ModelTask.VOLUME_SEGMENTATION, ModelTask.SLICE_SEGMENTATION) and not made.labels:
+            raise CardError("the model card lacks the key 'labels'")
+        return made
 
 
-_TEXTS = ("name", "version", "title", "author", "licence", "intended_use", "task", "selection")
+_TEXTS = ("name", "version", "title", "author", "licence", "intended_use", "selection")
 
 
 def _required(card: object, key: str) -> Any:
@@ -111,6 +201,23 @@ def _measurements(items: Any) -> tuple[Measurement, ...]:
     )
 
 
+def _classes(items: Any) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(str(_required(item, "name")), _code(_required(item, "type")), float(item.get("threshold", 0.5)))
+        for item in items
+    )
+
+
+def _map(item: Any) -> ValueMap | None:
+    if item is None:
+        return None
+    return ValueMap(str(_required(item, "name")), _code(_required(item, "quantity")), _code(_required(item, "unit")))
+
+
+def _results(items: Any) -> Mapping[ResultKind, Mapping[str, Any]]:
+    return {ResultKind(str(kind).upper()): dict(options or {}) for kind, options in items.items()}
+
+
 def _labels(items: Any) -> tuple[Label, ...]:
     labels = tuple(_label(item) for item in items)
     if len({label.value for label in labels}) != len(labels):
@@ -121,7 +228,7 @@ def _labels(items: Any) -> tuple[Label, ...]:
 def _label(item: Mapping[str, Any]) -> Label:
     red, green, blue = (int(part) for part in _required(item, "colour"))
     value = int(_required(item, "value"))
-    if not 1 <= value <= 255:
-        raise CardError("a label's value lies from 1 to 255")
+    if not 1 <= value <= 65535:
+        raise CardError("a label's value lies from 1 to 65535")
     category, kind = _code(_required(item, "category")), _code(_required(item, "type"))
     return Label(value, str(_required(item, "name")), category, kind, (red, green, blue))

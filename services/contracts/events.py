@@ -300,3 +300,5 @@ class AuditRecorded(Event):
     frames: int = 0
     bytes: int = 0
     about: str = ""
+    destination: str = ""
+    destination_address: str = ""

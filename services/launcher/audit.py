@@ -69,6 +69,7 @@ def commands(  # noqa: PLR0915  # commands, one after another
         study: Annotated[str | None, typer.Option(help="Only of this Study Instance UID.")] = None,
         user: Annotated[str | None, typer.Option(help="Only what this caller did.")] = None,
         action: Annotated[str | None, typer.Option(help="Only this: store, query, retrieve, …")] = None,
+        destination: Annotated[str | None, typer.Option(help="Only what went to this AE title.")] = None,
         since: Annotated[str | None, typer.Option("--from", help="Not before this time (RFC 3339).")] = None,
         until: Annotated[str | None, typer.Option("--to", help="Before this time.")] = None,
         limit: Annotated[int, typer.Option(help="At most so many, newest first.")] = 50,
@@ -78,6 +79,7 @@ def commands(  # noqa: PLR0915  # commands, one after another
     ) -> None:
         """Print records, newest first. That they were read is itself recorded."""
         asked = {"patient": patient, "study": study, "user": user, "action": action, "from": since, "to": until}
+        asked["destination"] = destination
         params = {name: value for name, value in asked.items() if value} | {"limit": str(limit)}
         params["format"] = "json" if form == "table" else form
         with client(url, data) as http:
@@ -298,7 +300,7 @@ def _text(path: Path) -> str:
 def table(records: list[dict[str, Any]]) -> Table:
     """Records for a person: who did what to which study, and how it ended."""
     shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("at", "who", "from", "what", "outcome", "instances", "study"):
+    for heading in ("at", "who", "from", "what", "to", "outcome", "instances", "study"):
         shown.add_column(heading, no_wrap=True, justify="right" if heading == "instances" else "left")
     for each in records:
         outcome = each.get("outcome", "")
@@ -307,6 +309,7 @@ def table(records: list[dict[str, Any]]) -> Table:
             each.get("caller", ""),
             each.get("source", ""),
             f"{each.get('action', '')} {each.get('detail', '')}".strip(),
+            f"{each.get('destination', '')} {each.get('destination_address', '')}".strip(),
             outcome if outcome == "success" else f"[yellow]{outcome} {each.get('reason_code', '')}[/]",
             str(each.get("instances") or ""),
             each.get("study_instance_uid", ""),

@@ -45,7 +45,8 @@ def run(console: Console, edge: str, studies: Sequence[str], folder: Path, *, de
     ):
         for number, study in enumerate(studies, start=1):
             task = progress.add_task(f"study {number} of {len(studies)}", total=_count(client, study))
-            for file in _through(client, _stored(client, study), refused) if deidentified else _stored(client, study):
+            stored = _stored(client, study, deidentified=deidentified)
+            for file in _through(client, stored, refused) if deidentified else stored:
                 _write(file, folder)
                 written += 1
                 progress.advance(task)
@@ -63,10 +64,11 @@ def _count(client: httpx.Client, study: str) -> int:
     return found
 
 
-def _stored(client: httpx.Client, study: str) -> Iterator[bytes]:
-    """The instances of a study as they are stored, one after another."""
+def _stored(client: httpx.Client, study: str, *, deidentified: bool) -> Iterator[bytes]:
+    """The instances of a study as they are stored, one after another; the archive's log says what they are for."""
+    headers = {"Accept": _STORED, "Plexus-Export": "deidentified" if deidentified else "stored"}
     try:
-        with client.stream("GET", f"/dicom-web/studies/{study}", headers={"Accept": _STORED}) as answer:
+        with client.stream("GET", f"/dicom-web/studies/{study}", headers=headers) as answer:
             _good(answer)
             yield from _parts(answer.iter_bytes(), answer.headers["Content-Type"])
     except httpx.TransportError:

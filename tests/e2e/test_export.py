@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydicom import dcmread
 from rich.console import Console
@@ -27,6 +28,8 @@ def test_a_study_comes_out_as_it_went_in(site: Site, sample: Path, tmp_path: Pat
     assert site.storescu(study.folder).returncode == 0
     code, output = told(site, study.study_instance_uid, tmp_path / "out", deidentified=False)
     assert (code, output) == (0, f"5 instances in {tmp_path / 'out'}\n")
+    record, *_ = httpx.get(f"{site.edge}/audit?action=export&study={study.study_instance_uid}").json()["records"]
+    assert (record["detail"], record["outcome"], record["instances"]) == ("stored", "success", 5)
     out = {path.stem: dcmread(path) for path in (tmp_path / "out").rglob("*.dcm")}
     for path in study.folder.glob("*.dcm"):
         ds = dcmread(path)
@@ -40,6 +43,8 @@ def test_a_study_is_exported_under_pseudonyms_and_what_may_not_leave_is_counted(
     code, output = told(site, sample_job["study_instance_uid"], tmp_path, deidentified=True)
     files = [dcmread(path) for path in tmp_path.rglob("*.dcm")]
     assert len(files) == 100
+    (record,) = httpx.get(f"{site.edge}/audit?action=export&study={sample_job['study_instance_uid']}").json()["records"]
+    assert record["detail"] == "deidentified"
     assert {str(ds.PatientIdentityRemoved) for ds in files} == {"YES"}
     assert len({str(ds.StudyInstanceUID) for ds in files}) == len({str(ds.PatientID) for ds in files}) == 1
     assert sample_job["study_instance_uid"] not in {str(ds.StudyInstanceUID) for ds in files}

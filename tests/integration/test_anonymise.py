@@ -180,8 +180,9 @@ async def place(tmp_path: Path, database_url: str, nats_url: str, archive_port: 
         for stream in subjects.STREAMS:
             await client.jetstream().purge_stream(stream.name)
         # A durable consumer of an earlier test remembers what it has handled; ours must begin anew.
-        with suppress(nats.js.errors.NotFoundError):
-            await client.jetstream().delete_consumer(subjects.HOSPITAL.name, "anonymise-job-requested")
+        for consumer in ("anonymise-job-requested", "anonymise-job-cancelled"):
+            with suppress(nats.js.errors.NotFoundError):
+                await client.jetstream().delete_consumer(subjects.HOSPITAL.name, consumer)
         parts.push_async_callback(client.close)
         yield Place(tmp_path, environment, f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", bus, client)
 

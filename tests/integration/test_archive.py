@@ -31,8 +31,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from services.archive.adapters.totals import PostgresTotals
 from services.archive.bootstrap import build
 from services.archive.capabilities import RESOURCES
+from services.archive.model import Resource, access, total
 from services.archive.settings import Settings
 from services.chassis import database
 from services.chassis.bus import headers_of
@@ -42,7 +44,7 @@ from services.chassis.log import Log
 from services.chassis.principal import Principal
 from services.chassis.service import Frame
 from services.contracts import calls, subjects
-from services.contracts.events import AuditRecorded, InstancesDeleted, SeriesSettled
+from services.contracts.events import Action, AuditRecorded, InstancesDeleted, SeriesSettled
 from services.dicom import dicom_json
 from services.dicom.multipart import MultipartParser, PartBegin, PartData, multipart_boundary, parse_content_type
 from services.dicom.native_xml import parse_native
@@ -905,6 +907,34 @@ async def test_services_read_by_grpc(archive: Archive) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await archive.grpc.ListInstances(series, metadata=metadata)
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_an_export_is_recorded_as_what_it_is(archive: Archive) -> None:
+    ds = pydicom.dcmread(io.BytesIO(shipped("CT_small.dcm")))
+    ds.StudyInstanceUID = "1.2.3.78"
+    (parsed,) = await archive.store(file_of(ds))
+    for told, status in (("stored", 200), ("deidentified", 200), ("elsewhere", 400)):
+        reply = await archive.get(f"/studies/{parsed.study_instance_uid}", **{"Plexus-Export": told})
+        assert reply.status_code == status
+    records = [await archive.recorded() for _ in range(2)]
+    assert [(each.action, each.detail, each.instances, each.outcome) for each in records] == [
+        ("export", "stored", 1, "success"),
+        ("export", "deidentified", 1, "success"),
+    ]
+
+
+async def test_totals_outlive_their_process_in_the_database(archive: Archive, database_url: str) -> None:
+    await database.migrate(database_url, package="services.archive", schema="archive")
+    async with database.connected(database_url, schema="archive", size=1, health=Health()) as pool:
+        totals = PostgresTotals(pool)
+        first = access(Action.RETRIEVE, Principal.local(), Resource("1.2", "1.3"), trace_id="", detail="frames")
+        for frames in (2, 3):
+            await totals.keep([total(first, instances=1, frames=frames, size=10)])
+        assert not await totals.left(60)
+        (left,) = await totals.left(0)
+        assert (left.record_id, left.detail, left.frames) == (f"{first.record_id}.total", "frames-total", 3)
+        await totals.forget([left.record_id])
+        assert not await totals.left(0)
 
 
 async def test_each_access_is_recorded_with_its_caller_and_no_value(archive: Archive) -> None:

@@ -26,7 +26,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from services.contracts import subjects
-from services.contracts.events import AuditRecorded, JobFailed, JobProgressed, JobReleased, JobRequested
+from services.contracts.events import AuditRecorded, JobCancelled, JobFailed, JobProgressed, JobReleased, JobRequested
 from services.launcher import quarantine as command_line
 from services.launcher.errors import LauncherError
 from tests.integration.test_anonymise import Archive, Place, archive_port, archived, place  # noqa: F401
@@ -153,6 +153,38 @@ async def goes_by_the_last_word(job: Waiting, number: int) -> None:
     third = job.archive.request()
     await place.bus.say(third)
     await place.heard(subjects.JOB_RELEASED, third.job_id)
+
+
+async def test_a_cancelled_job_waits_no_longer_and_its_pictures_are_kept_as_withdrawn(
+    place: Place,  # noqa: F811
+    archive_port: int,  # noqa: F811
+) -> None:
+    files = [part10(ct(*_SAID, pixels=element(0x7FE00010, "OW", hashlib.sha512(b"cancelled").digest() * 2)))]
+    async with waiting(place, archive_port, files) as job:
+        (entry,) = [one for one in await job.entries() if job.requested.job_id in one["jobs"]]
+        other = job.archive.request()
+        await place.bus.say(other)
+        while len((await one_of(job, entry["number"]))["jobs"]) < 2:
+            await asyncio.sleep(0.05)
+        await place.bus.say(JobCancelled(job.requested.job_id))
+        while (still := await one_of(job, entry["number"]))["jobs"] != [other.job_id]:
+            await asyncio.sleep(0.05)
+        assert still["state"] == "waiting"  # another one does
+        await place.bus.say(JobCancelled(other.job_id))
+        while (gone := await one_of(job, entry["number"]))["state"] != "withdrawn":
+            await asyncio.sleep(0.05)
+        assert gone["jobs"] == [] and gone["decided_by"] == "" and gone["decided_at"]
+        await place.bus.say(other)  # heard late: it never waits again
+        third = job.archive.request()
+        await place.bus.say(third)
+        while (again := await one_of(job, entry["number"]))["state"] != "waiting":
+            await asyncio.sleep(0.05)
+        assert again["jobs"] == [third.job_id] and again["decided_at"] is None
+
+
+async def one_of(job: Waiting, number: int) -> dict[str, Any]:
+    entries = (await job.http.get("/quarantine")).json()["entries"]
+    return next(entry for entry in entries if entry["number"] == number)
 
 
 async def test_the_command_line_lists_shows_and_releases(

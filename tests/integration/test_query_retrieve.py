@@ -518,6 +518,19 @@ async def test_what_was_fetched_is_recorded_in_the_name_of_who_fetched_it(hospit
     assert {(record.caller, record.study_instance_uid) for record in records} == {("GETSCU", f"{ROOT}.3")}
 
 
+async def test_what_was_moved_is_recorded_as_a_transfer_to_its_destination(hospital: Hospital, tmp_path: Path) -> None:
+    await hospital.records()
+    keys = ["-k", "QueryRetrieveLevel=SERIES"]
+    keys += ["-k", f"StudyInstanceUID={ROOT}.3", "-k", f"SeriesInstanceUID={ROOT}.3.1"]
+    await move(hospital, tmp_path / "in", "-S", "+xr", *keys)
+    assert received(tmp_path / "in")
+    records = [record for record in await hospital.records() if record.action != "query"]
+    assert {
+        (each.action, each.caller, each.destination, each.destination_address, each.study_instance_uid)
+        for each in records
+    } == {("transfer-out", "MOVESCU", "MOVESCU", "127.0.0.1", f"{ROOT}.3")}
+
+
 # Storage commitment
 
 

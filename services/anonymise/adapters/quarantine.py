@@ -24,14 +24,22 @@ _KEEP = """
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (digest) DO UPDATE SET doubt = EXCLUDED.doubt, grounds = EXCLUDED.grounds, found = EXCLUDED.found,
         study_instance_uid = EXCLUDED.study_instance_uid, series_instance_uid = EXCLUDED.series_instance_uid,
-        sop_instance_uid = EXCLUDED.sop_instance_uid
-    WHERE quarantine.state = 'waiting'
+        sop_instance_uid = EXCLUDED.sop_instance_uid, state = 'waiting', decided_at = NULL
+    WHERE quarantine.state IN ('waiting', 'withdrawn')
 """
 _ENTRIES = """
     SELECT quarantine.*, ARRAY(SELECT job_id FROM held_jobs WHERE held_jobs.digest = quarantine.digest ORDER BY job_id)
         AS jobs
     FROM quarantine
 """
+_WITHDRAWN = """
+    UPDATE quarantine SET state = 'withdrawn', decided_at = now()
+    WHERE digest = ANY($1) AND state = 'waiting'
+        AND NOT EXISTS (SELECT FROM held_jobs WHERE held_jobs.digest = quarantine.digest)
+    RETURNING number
+"""
+_ALONE = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+"""A job is held and cancelled one after the other, whoever comes first."""
 _WAITING_OF = """
     SELECT count(*) FROM held_jobs JOIN quarantine USING (digest) WHERE job_id = $1 AND state = 'waiting'
 """
@@ -48,7 +56,7 @@ class PostgresQuarantine:
         """What a person decided; None while nobody has."""
         async with _translated():
             row = await self._pool.fetchrow("SELECT state, masks FROM quarantine WHERE digest = $1", digest)
-        if row is None or row["state"] == State.WAITING:
+        if row is None or row["state"] in (State.WAITING, State.WITHDRAWN):
             return None
         return Decision(row["state"] == State.RELEASED, _boxes(row["masks"]))
 
@@ -57,6 +65,9 @@ class PostgresQuarantine:
     ) -> None:
         """Keep what was found, and the job until all of it is decided."""
         async with self._transaction() as connection:
+            await connection.execute(_ALONE, requested.job_id)
+            if await connection.fetchval("SELECT 1 FROM cancelled_jobs WHERE job_id = $1", requested.job_id):
+                return
             await connection.execute("DELETE FROM held_jobs WHERE job_id = $1", requested.job_id)
             # In one order everywhere, so that no two transactions wait for each other.
             for finding in sorted(findings, key=lambda one: one.digest):
@@ -110,6 +121,19 @@ class PostgresQuarantine:
                 else:
                     await self._go_on(connection, requested)
         self._outbox.wake()
+
+    async def withdraw(self, job_id: str) -> int:
+        """A cancelled job waits no longer, and never will."""
+        async with self._transaction() as connection:
+            await connection.execute(_ALONE, job_id)
+            await connection.execute("INSERT INTO cancelled_jobs (job_id) VALUES ($1) ON CONFLICT DO NOTHING", job_id)
+            rows = await connection.fetch("DELETE FROM held_jobs WHERE job_id = $1 RETURNING digest", job_id)
+            # In one order everywhere, as in `hold`.
+            digests = sorted(row["digest"] for row in rows)
+            await connection.execute(
+                "SELECT 1 FROM quarantine WHERE digest = ANY($1) ORDER BY digest FOR UPDATE", digests
+            )
+            return len(await connection.fetch(_WITHDRAWN, digests))
 
     async def held(self) -> Sequence[Held]:
         """The jobs that wait."""

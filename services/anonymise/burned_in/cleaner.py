@@ -16,7 +16,7 @@ from services.anonymise.engine.deidentifying import Seen
 from services.anonymise.engine.elements import File
 from services.anonymise.engine.options import Option
 from services.anonymise.engine.profile import Profile
-from services.anonymise.errors import DoubtfulPixelsError, ProfileError, Reason, RefusedError
+from services.anonymise.errors import DoubtfulPixelsError, Reason, RefusedError
 from services.anonymise.ports import PixelWorkers
 from services.pixels.errors import NotDescribed
 
@@ -36,16 +36,6 @@ class BurnedIn:
         self._rules = rules
         self._workers = workers
         self._decided = decided
-
-    def able(self, profile: Profile) -> BurnedIn:
-        """This cleaner, for a profile that asks for no more than it can do.
-
-        Raises:
-            ProfileError: it asks for faces to be removed.
-        """
-        if Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES in profile.options:
-            raise ProfileError(f"{profile.name}: clean-recognizable-visual-features: nobody here removes faces")
-        return self
 
     def __call__(self, file: File, profile: Profile) -> Seen:
         """The instance with pixels that show no text.
@@ -67,7 +57,7 @@ class BurnedIn:
         if decision is None:
             answer = self._examined(picture, evidence, file)
         elif decision.released:
-            answer = self._masked(picture, (*evidence.masks, *decision.masks))
+            answer = masked_by(self._workers, picture, (*evidence.masks, *decision.masks))
         else:
             raise RefusedError(Reason.REFUSED_BY_PERSON)
         return Seen(with_pixels(file, answer), frozenset((Option.CLEAN_PIXEL_DATA,)))
@@ -77,20 +67,26 @@ class BurnedIn:
             asked = picture.question(evidence.masks, read=True)
             answer = Answer.unpacked(self._workers.ask(Work.EXAMINE, asked.packed(), picture.data))
         except WorkRefused as refused:
-            raise DoubtfulPixelsError(_finding(file, picture, evidence, _doubt_of(refused.refusal))) from None
+            raise DoubtfulPixelsError(finding_of(file, picture, evidence.grounds, doubt_of(refused.refusal))) from None
         doubt = _doubt(answer, evidence)
         if doubt is not None:
-            raise DoubtfulPixelsError(_finding(file, picture, evidence, doubt, answer.found))
+            raise DoubtfulPixelsError(finding_of(file, picture, evidence.grounds, doubt, answer.found))
         return answer
 
-    def _masked(self, picture: Picture, masks: Sequence[Box]) -> Answer:
-        if not masks:
-            return Answer(())
-        try:
-            asked = picture.question(masks, read=False)
-            return Answer.unpacked(self._workers.ask(Work.EXAMINE, asked.packed(), picture.data))
-        except WorkRefused:
-            raise RefusedError(Reason.NOT_MASKABLE) from None
+
+def masked_by(workers: PixelWorkers, picture: Picture, masks: Sequence[Box]) -> Answer:
+    """A picture with masks, unread.
+
+    Raises:
+        RefusedError: it cannot be decoded.
+    """
+    if not masks:
+        return Answer(())
+    try:
+        asked = picture.question(masks, read=False)
+        return Answer.unpacked(workers.ask(Work.EXAMINE, asked.packed(), picture.data))
+    except WorkRefused:
+        raise RefusedError(Reason.NOT_MASKABLE) from None
 
 
 def _doubt(answer: Answer, evidence: Evidence) -> Doubt | None:
@@ -107,7 +103,8 @@ def _doubt(answer: Answer, evidence: Evidence) -> Doubt | None:
     return None
 
 
-def _doubt_of(refusal: Refusal) -> Doubt:
+def doubt_of(refusal: Refusal) -> Doubt:
+    """Why a person has to look at what a worker did not."""
     match refusal:
         case Refusal.UNREADABLE:
             return Doubt.UNREADABLE
@@ -121,7 +118,10 @@ def _doubt_of(refusal: Refusal) -> Doubt:
             assert_never(refusal)
 
 
-def _finding(file: File, picture: Picture, evidence: Evidence, doubt: Doubt, found: Sequence[Found] = ()) -> Finding:
+def finding_of(
+    file: File, picture: Picture, grounds: tuple[Ground, ...], doubt: Doubt, found: Sequence[Found] = ()
+) -> Finding:
+    """What a person is told of a picture."""
     root = {element.tag: element for element in file.elements}
     study, series, instance = (text_of(root.get(tag)) for tag in (_STUDY, _SERIES, _INSTANCE))
     return Finding(
@@ -133,6 +133,6 @@ def _finding(file: File, picture: Picture, evidence: Evidence, doubt: Doubt, fou
         columns=picture.description.columns,
         frames=picture.frames,
         doubt=doubt,
-        grounds=evidence.grounds,
+        grounds=grounds,
         found=tuple(found),
     )

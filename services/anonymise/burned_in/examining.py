@@ -50,7 +50,7 @@ def examine(parameters: bytes, data: Sequence[bytes]) -> bytes:
             left = bool(_found(reader, pictures, numbers, masks))
     answer = Answer(tuple(found), left)
     if masks:
-        answer = pictures.encoded(masks, answer)
+        answer = pictures.encoded(lambda _, frame: masked(frame, masks), answer)
     return answer.packed()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any, Final
@@ -11,8 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.encaps import encapsulate, generate_frames
 
-from services.anonymise.burned_in.masking import masked
-from services.anonymise.burned_in.model import Box
 from services.anonymise.burned_in.question import Answer, Question
 from services.dicom.transfer_syntaxes import EXPLICIT_LITTLE_ENDIAN
 from services.pixels.cells import ybr_to_rgb
@@ -69,10 +67,10 @@ class Pictures:
         if inner_high - inner_low < _NARROW * (high - low):
             yield _eight_bits(grey, inner_low, inner_high)
 
-    def encoded(self, masks: Sequence[Box], answer: Answer) -> Answer:
-        """All frames with the masks, in the transfer syntax that they came in, if nothing is lost by that."""
+    def encoded(self, edited: Callable[[int, Decoded], Decoded], answer: Answer) -> Answer:
+        """All frames as `edited` gives them, in the transfer syntax that they came in, if nothing is lost by that."""
         question, description = self._question, self._description
-        frames = (masked(frame, masks) for _, frame in self.decoded(range(1, question.frames + 1)))
+        frames = (edited(number, frame) for number, frame in self.decoded(range(1, question.frames + 1)))
         photometric = description.decoded.photometric
         if self._bits:
             tall = Decoded(np.concatenate([frame.array for frame in frames]), description.photometric)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # only a worker loads the codecs
 def masked(decoded: Decoded, boxes: Iterable[Box]) -> Decoded:
     """A frame with rectangles that show as black (PS3.3 C.7.6.3.1.2)."""
     array = decoded.array.copy()
-    fill = _black(decoded)
+    fill = black(decoded)
     for box in boxes:
         array[max(box.y, 0) : max(box.y + box.height, 0), max(box.x, 0) : max(box.x + box.width, 0)] = fill
     return replace(decoded, array=array)
@@ -32,7 +32,8 @@ def covered(box: Box, masks: Sequence[Box]) -> float:
     return float(seen.mean()) if seen.size else 1.0
 
 
-def _black(decoded: Decoded) -> object:
+def black(decoded: Decoded) -> object:
+    """What shows as black in a frame."""
     array = decoded.array
     match decoded.photometric:
         case "MONOCHROME1":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, assert_never
@@ -36,6 +37,8 @@ class Ground(StrEnum):
     """A device rule names rectangles."""
     REGIONS = "ultrasound-regions"
     """Ultrasound regions are named: what is outside of them is the device's own writing."""
+    FACES = "faces"
+    """The profile asks for Clean Recognizable Visual Features (PS3.15 E.3.2), and no header says that it is no head."""
 
 
 class Doubt(StrEnum):
@@ -49,6 +52,9 @@ class Doubt(StrEnum):
     TOO_MUCH = "too-much"
     NO_READER = "no-reader"
     LOST = "reader-lost"
+    FACE_KIND = "face-perhaps"
+    FACE_VOLUME = "face-in-no-volume"
+    FACE_PLACE = "face-not-found"
 
     @property
     def text(self) -> str:
@@ -72,6 +78,15 @@ class Doubt(StrEnum):
                 return "the text reader is not installed, so nobody has looked at the pixels"
             case Doubt.LOST:
                 return "the text reader ended while it looked at the pixels"
+            case Doubt.FACE_KIND:
+                return "may show a face, and faces are only removed from volumes of CT and MR; decides for its series"
+            case Doubt.FACE_VOLUME:
+                return (
+                    "may show a face, and is no volume that one can be removed from: too few slices, not parallel,"
+                    " with gaps or without a place; decides for its series"
+                )
+            case Doubt.FACE_PLACE:
+                return "may show a face, and no head was found in the volume surely enough; decides for its series"
             case _:
                 assert_never(self)
 
@@ -123,6 +138,23 @@ class Finding:
     doubt: Doubt
     grounds: tuple[Ground, ...]
     found: tuple[Found, ...] = ()
+
+    def shows(self, digest: str) -> bool:
+        """Whether it is about the pixels of this digest, or about a series that they stand for."""
+        return self.digest == digest or self.digest.startswith(f"{_SERIES}{digest}-")
+
+
+_SERIES = "series-"
+
+
+def series_digest(shown: str, digests: Iterable[str]) -> str:
+    """Names the pixels of a whole series.
+
+    Args:
+        shown: the digest of the instance that a person is shown of it.
+        digests: those of all of its instances.
+    """
+    return f"{_SERIES}{shown}-{hashlib.sha256(' '.join(sorted(digests)).encode()).hexdigest()}"
 
 
 def covering(found: Sequence[Found]) -> tuple[Box, ...]:

@@ -28,7 +28,8 @@ _SAMPLES, _PHOTOMETRIC, _PLANAR, _FRAMES, _ROWS, _COLUMNS = (
     0x00280011,
 )
 _ALLOCATED, _STORED, _REPRESENTATION = 0x00280100, 0x00280101, 0x00280103
-_BURNED_IN_ANNOTATION, _LOSSY = 0x00280301, 0x00282110
+BURNED_IN_ANNOTATION, RECOGNIZABLE_VISUAL_FEATURES = 0x00280301, 0x00280302
+_LOSSY = 0x00282110
 _DESCRIPTORS = (0x00281101, 0x00281102, 0x00281103)
 _TABLES = (0x00281201, 0x00281202, 0x00281203)
 _SEGMENTED = (0x00281221, 0x00281222, 0x00281223)
@@ -102,9 +103,13 @@ def picture_of(file: File) -> Picture | None:
     )
 
 
-def with_pixels(file: File, answer: Answer) -> File:
-    """An instance with the pixels of an answer, if it has any, that says that nothing is burned into them."""
-    changed: dict[int, Element | None] = {_BURNED_IN_ANNOTATION: _element(file, _BURNED_IN_ANNOTATION, "CS", b"NO")}
+def with_pixels(file: File, answer: Answer, *, says: int = BURNED_IN_ANNOTATION) -> File:
+    """An instance with the pixels of an answer, if it has any.
+
+    Args:
+        says: the attribute that says NO of them: Burned In Annotation or Recognizable Visual Features (PS3.3 C.7.6.1).
+    """
+    changed: dict[int, Element | None] = {says: _element(file, says, "CS", b"NO")}
     syntax = file.transfer_syntax
     if answer.pixels is not None:
         root = {element.tag: element for element in file.elements}

@@ -8,10 +8,12 @@ from typing import Final
 
 
 class Work(StrEnum):
-    """The functions `(parameters: bytes, data: Sequence[bytes]) -> bytes` of `examining`."""
+    """The functions `(parameters: bytes, data: Sequence[bytes]) -> bytes` of `examining` and `defacing.working`."""
 
     EXAMINE = "examine"
     PREVIEW = "preview"
+    SURVEY = "survey"
+    DEFACE = "deface"
 
 
 class Refusal(StrEnum):

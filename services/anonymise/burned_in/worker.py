@@ -18,6 +18,7 @@ from typing import Final
 
 from services.anonymise.burned_in import examining
 from services.anonymise.burned_in.work import ANSWER, HEAD, LENGTH, READY, Refusal, Work
+from services.anonymise.defacing import working
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _FILES: Final = 64
@@ -64,6 +65,10 @@ def _answer(work: bytes, parameters: bytes, data: list[bytes]) -> tuple[bool, by
                 return True, examining.examine(parameters, data)
             case Work.PREVIEW:
                 return True, examining.preview(parameters, data)
+            case Work.SURVEY:
+                return True, working.survey(parameters, data)
+            case Work.DEFACE:
+                return True, working.deface(parameters, data)
     except MemoryError:
         return False, Refusal.TOO_LARGE.encode()
     except Exception as error:  # noqa: BLE001  # whatever a library throws at hostile bytes is one answer

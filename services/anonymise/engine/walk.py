@@ -9,7 +9,7 @@ from services.anonymise.engine.decisions import Decision, may_stand, removed
 from services.anonymise.engine.documents import ENCAPSULATED_DOCUMENT, empty_document
 from services.anonymise.engine.elements import PIXEL_DATA, PIXELS, Element, File, items_of
 from services.anonymise.engine.needed import let_through, needed
-from services.anonymise.engine.options import Option
+from services.anonymise.engine.options import OF_PIXELS, Option
 from services.anonymise.engine.patients import PATIENT_ID, charset_of, name_words, normalised, patient_of, root_values
 from services.anonymise.engine.private import NUMERIC, Blocks
 from services.anonymise.engine.profile import Documents, Others, Profile, Rule, Treatment
@@ -74,7 +74,7 @@ class Walk:
         """What stands before and behind Pixel Data."""
         elements = self._dataset(self._file.elements, ())
         longitudinal = self._root.get(marks.LONGITUDINAL_MODIFIED, b"").strip(b"\0 ")
-        done = self._profile.options - {Option.CLEAN_PIXEL_DATA, Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES} | self._done
+        done = self._profile.options - OF_PIXELS | self._done
         elements.update(marks.marks(self._writer, self._profile, done, self._earlier_codes(), longitudinal))
         tags = sorted(elements)
         head = file_head(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from services.anonymise.burned_in.model import Finding
 from services.anonymise.engine.admission import admitted_kind
-from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.deidentifying import PixelCleaner, Policy, Surveyed, deidentify
 from services.anonymise.engine.report import Report
 from services.anonymise.errors import (
     DamagedInstanceError,
@@ -50,6 +51,7 @@ from services.contracts.work import input_key, manifest_key
 STEP = "deidentify"
 _PRINCIPAL = Principal.service("anonymise")
 _MENTION_EVERY_SECONDS = 0.2
+ResultT = TypeVar("ResultT")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +102,16 @@ async def release(
         listing = await archive.list(requested.study_instance_uid, requested.series_instance_uid)
         _check(listing, requested, policy, limits)
         with archive.reading(requested.study_instance_uid, requested.series_instance_uid) as read:
+            pixels = await _of_series(listing, read=read, policy=policy, limits=limits)
             written = await _write_all(
-                requested.job_id, listing, read=read, work=work, bulletin=bulletin, policy=policy, limits=limits
+                requested.job_id,
+                listing,
+                read=read,
+                work=work,
+                bulletin=bulletin,
+                policy=policy,
+                limits=limits,
+                pixels=pixels,
             )
         manifest = {
             "schema": 1,
@@ -180,6 +190,33 @@ def _check(listing: Listing, requested: JobRequested, policy: Policy, limits: Li
             raise RefusedError(Reason.TOO_LARGE)
 
 
+async def _of_series(listing: Listing, *, read: Read, policy: Policy, limits: Limits) -> PixelCleaner | None:
+    """What cleans the pixels of all instances, where that takes a look at all of them first; each is read once more."""
+    if not policy.removes_faces:
+        return None
+    free = asyncio.Semaphore(limits.at_once)
+
+    async def survey(instance: Listed) -> Surveyed:
+        async with free:
+            return await asyncio.to_thread(policy.surveyed, await read(instance))
+
+    surveyed = await _all(survey(instance) for instance in listing.instances)
+    try:
+        return await asyncio.to_thread(policy.of_series, surveyed)
+    except DoubtfulPixelsError as error:
+        raise HeldError([error.finding]) from None
+
+
+async def _all(coroutines: Iterable[Coroutine[None, None, ResultT]]) -> list[ResultT]:
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one) for one in coroutines]
+    except ExceptionGroup as failed:
+        # One reason is enough, and a permanent one tells more than a passing one that came with it.
+        raise min(failed.exceptions, key=lambda error: not isinstance(error, PermanentFault)) from None
+    return [task.result() for task in tasks]
+
+
 async def _write_all(
     job_id: str,
     listing: Listing,
@@ -189,6 +226,7 @@ async def _write_all(
     bulletin: Bulletin,
     policy: Policy,
     limits: Limits,
+    pixels: PixelCleaner | None,
 ) -> list[_Written]:
     # In the order of the pseudonyms: the order of the originals is knowledge, too.
     instances = sorted(listing.instances, key=lambda one: policy.pseudonyms.uid(one.sop_instance_uid))
@@ -201,7 +239,7 @@ async def _write_all(
             data = await read(instance)
             # A thread: other work of this process (leases, health, calls) goes on meanwhile.
             try:
-                done, digest = await asyncio.to_thread(_deidentified, data, instance.digest, policy)
+                done, digest = await asyncio.to_thread(_deidentified, data, instance.digest, policy, pixels)
             except DoubtfulPixelsError as error:  # the others go on: a person sees all that is doubtful at once
                 doubtful.append(error.finding)
                 return None
@@ -216,21 +254,18 @@ async def _write_all(
         }
         return _Written(line, done.uids, Report.of(done.actions).text)
 
-    try:
-        async with asyncio.TaskGroup() as writing:
-            tasks = [writing.create_task(write(number, instance)) for number, instance in enumerate(instances)]
-    except ExceptionGroup as group:
-        # One reason is enough, and a permanent one tells more than a passing one that came with it.
-        raise min(group.exceptions, key=lambda error: not isinstance(error, PermanentFault)) from None
+    written = await _all(write(number, instance) for number, instance in enumerate(instances))
     if doubtful:
         raise HeldError(doubtful)
-    return [written for task in tasks if (written := task.result()) is not None]
+    return [one for one in written if one is not None]
 
 
-def _deidentified(data: bytes, listed: str, policy: Policy) -> tuple[DeidentifiedInstance, str]:
+def _deidentified(
+    data: bytes, listed: str, policy: Policy, pixels: PixelCleaner | None
+) -> tuple[DeidentifiedInstance, str]:
     if hashlib.sha256(data).hexdigest() != listed:
         raise DamagedInstanceError
-    done = deidentify(data, policy)
+    done = deidentify(data, policy, pixels)
     digest = hashlib.sha256()
     for part in done.parts:
         digest.update(part)

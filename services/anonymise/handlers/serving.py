@@ -7,13 +7,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.anonymise.engine.deidentifying import Policy, deidentify
+from services.anonymise.engine.deidentifying import PixelCleaner, Policy, deidentify
+from services.anonymise.engine.elements import read_file
 from services.anonymise.errors import RefusedError
 from services.anonymise.model import DeidentifiedInstance
 from services.anonymise.ports import Releases
 from services.anonymise.records import record
 from services.chassis.principal import Principal
 from services.contracts.events import Action, Outcome
+
+_SERIES_INSTANCE_UID = 0x0020000E
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,20 @@ async def deidentify_all(
     """
     refused: Counter[str] = Counter()
     instances: list[DeidentifiedInstance] = []
-    for file in files:
-        try:
-            # A thread: other work of this process goes on meanwhile.
-            instances.append(await asyncio.to_thread(deidentify, file, policy))
-        except RefusedError as fault:
-            refused[fault.code] += 1
+    for series in await asyncio.to_thread(_by_series, files, policy):
+        pixels: PixelCleaner | None = None
+        if policy.removes_faces:
+            try:
+                pixels = await asyncio.to_thread(_of_series, series, policy)
+            except RefusedError as fault:  # a face is in no single instance: one that cannot be judged keeps all in
+                refused[fault.code] += len(series)
+                continue
+        for file in series:
+            try:
+                # A thread: other work of this process goes on meanwhile.
+                instances.append(await asyncio.to_thread(deidentify, file, policy, pixels))
+            except RefusedError as fault:
+                refused[fault.code] += 1
     facts = [record(Action.DEIDENTIFY, Outcome.SUCCESS, principal, instances=len(instances))] if instances else []
     facts += [
         record(Action.DEIDENTIFY, Outcome.REFUSED, principal, instances=number, reason_code=code)
@@ -46,3 +57,21 @@ async def deidentify_all(
     ]
     await releases.say([(fact, None) for fact in facts])
     return Cleaned(tuple(instances), refused)
+
+
+def _by_series(files: Sequence[bytes], policy: Policy) -> Sequence[Sequence[bytes]]:
+    """The files of each series, where they are judged together; otherwise all as they came."""
+    if not policy.removes_faces:
+        return [files]
+    found: dict[bytes, list[bytes]] = {}
+    for file in files:
+        try:
+            uids = [bytes(element.value) for element in read_file(file).elements if element.tag == _SERIES_INSTANCE_UID]
+        except RefusedError:
+            uids = []
+        found.setdefault(b"".join(uids), []).append(file)
+    return list(found.values())
+
+
+def _of_series(series: Sequence[bytes], policy: Policy) -> PixelCleaner | None:
+    return policy.of_series([policy.surveyed(file) for file in series])

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Set
+from typing import Final
 
 from services.archive.ports import Events
 from services.chassis.faults import PassingFault
 from services.chassis.log import Log
-from services.contracts.events import AuditRecorded, Event
+from services.contracts.events import Action, AuditRecorded, Event
+
+_NEVER: Final = (Action.EXPORT, Action.TRANSFER_OUT)
+"""What leaves the archive for good is recorded, or does not leave."""
 
 
 class RelaxedEvents:
@@ -24,6 +28,8 @@ class RelaxedEvents:
         try:
             await self._events.say(event, message_id=message_id)
         except PassingFault as fault:
-            if not isinstance(event, AuditRecorded) or event.detail.removesuffix("-total") not in self._kinds:
+            if not isinstance(event, AuditRecorded) or event.action in _NEVER:
+                raise
+            if event.detail.removesuffix("-total") not in self._kinds:
                 raise
             self._log.warning("access.not_recorded", kind=event.detail, code=fault.code)

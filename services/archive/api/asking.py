@@ -8,11 +8,15 @@ from typing import Final
 
 from fastapi import Request
 
-from services.archive.model import Resource
+from services.archive.errors import InvalidQuery
+from services.archive.model import Purpose, Resource
+from services.contracts.events import Action
 from services.dicom.accept import MediaRange, parse_accept
 
 _BYTES: Final = re.compile(r"bytes\s*=\s*(\d{0,18})\s*-\s*(\d{0,18})\s*", re.ASCII)
 _LOST_PLUS: Final = re.compile(r"(?<=/dicom) (?=json|xml)")
+
+_EXPORTS: Final = ("stored", "deidentified")
 
 
 def ranges_of(request: Request) -> tuple[MediaRange, ...]:
@@ -31,6 +35,20 @@ def resource_of(request: Request) -> Resource:
     """What the path names."""
     named = request.path_params
     return Resource(named["study"], named.get("series", ""), named.get("instance", ""))
+
+
+def export_of(request: Request) -> tuple[str, Purpose] | None:
+    """What a client says that instances are read for, in the header `Plexus-Export`: the record says so as well.
+
+    Raises:
+        InvalidQuery: the header says something else than `stored` or `deidentified`.
+    """
+    told = request.headers.get("plexus-export")
+    if told is None:
+        return None
+    if told not in _EXPORTS:
+        raise InvalidQuery("Plexus-Export")
+    return told, Purpose(Action.EXPORT)
 
 
 def known_to(request: Request) -> Callable[[str], bool]:

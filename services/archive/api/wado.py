@@ -10,11 +10,11 @@ from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
 
 from services.archive import content, gathering
-from services.archive.api.asking import known_to, range_of, ranges_of, resource_of
+from services.archive.api.asking import export_of, known_to, range_of, ranges_of, resource_of
 from services.archive.errors import NoSuchBulkData, NoSuchPixelData
 from services.archive.handlers import retrieve as retrieving
 from services.archive.handlers.recording import Accesses
-from services.archive.model import Located, Resource, etag
+from services.archive.model import Located, Purpose, Resource, etag
 from services.archive.negotiation import DICOM, Form, bulk_form, typed
 from services.archive.ports import Index, Objects, PixelDecoder, Places
 from services.archive.sending import (
@@ -34,6 +34,7 @@ from services.dicom.layout import BulkRange
 from services.store.model import InstanceRow
 
 _METHODS: Final = ["GET", "HEAD"]
+_SHOWN: Final = Purpose()
 AnyT = TypeVar("AnyT")
 
 
@@ -126,24 +127,28 @@ class Wado:
         """Whole instances (10.4.1.1.1): PS3.10 files, streamed; their length is said beforehand where it is known."""
         resource, caller = resource_of(request), http.caller(request)
         head = request.method == "HEAD"
+        detail, purpose = export_of(request) or ("instances", Purpose())
         try:
             found = await retrieving.files(resource, ranges_of(request), index=self._index)
             known = known_to(request)(found.etag)
             response = not_modified(found.etag) if known else await self._files_body(found, head=head)
         except Fault as fault:
-            await self._accesses.refuse(resource, "instances", fault, caller=caller)
+            await self._accesses.refuse(resource, detail, fault, caller=caller, purpose=purpose)
             raise
-        await self._note_rows(resource, "instances", found.rows, caller, sent=not (head or known))
+        await self._note_rows(resource, detail, found.rows, caller, sent=not (head or known), purpose=purpose)
         return response
 
     async def _note_rows(
-        self, resource: Resource, detail: str, rows: Sequence[InstanceRow], caller: Principal, *, sent: bool
-    ) -> None:
+        self, resource: Resource, detail: str, rows: Sequence[InstanceRow], caller: Principal, *, sent: bool,
+        purpose: Purpose = _SHOWN,
+    ) -> None:  # fmt: skip
         size = sum(row.size for row in rows) if sent else 0
         if resource.sop_instance_uid:
-            await self._accesses.note(resource, detail, caller=caller, size=size)
+            await self._accesses.note(resource, detail, caller=caller, size=size, purpose=purpose)
         else:
-            await self._accesses.record(resource, detail, caller=caller, instances=len(rows), size=size)
+            await self._accesses.record(
+                resource, detail, caller=caller, instances=len(rows), size=size, purpose=purpose
+            )
 
     async def _files_body(self, found: retrieving.Files, *, head: bool) -> Response:
         form, rows = found.form, found.rows

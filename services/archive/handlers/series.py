@@ -9,7 +9,7 @@ from services.archive.errors import NotDecodable
 from services.archive.handlers.finding import instance_of, instances_of
 from services.archive.handlers.recording import Accesses, recorded
 from services.archive.handlers.retrieve import place
-from services.archive.model import Located, Resource
+from services.archive.model import Located, Purpose, Resource
 from services.archive.ports import Events, ImplicitWriter, Index, Objects, PixelDecoder, Places
 from services.chassis.faults import Fault
 from services.chassis.principal import Principal
@@ -73,11 +73,13 @@ async def read(
     caller: Principal,
     decoder: PixelDecoder,
     writer: ImplicitWriter,
+    purpose: Purpose | None = None,
 ) -> AsyncIterator[bytes]:
     """Read an instance in chunks: as stored, or decoded; or only what is before Pixel Data.
 
     Args:
         transfer_syntax_uid: Explicit or Implicit VR Little Endian; empty: as stored.
+        purpose: what becomes of it; None: it stays with the caller.
 
     Raises:
         NoSuchInstance: there is no such instance.
@@ -90,10 +92,11 @@ async def read(
         if not as_stored:
             decoded = await _decoded(found, transfer_syntax_uid, objects=objects, decoder=decoder, writer=writer)
     except Fault as fault:
-        await accesses.refuse(resource, detail, fault, caller=caller)
+        await accesses.refuse(resource, detail, fault, caller=caller, purpose=purpose or Purpose())
         raise
     length = found.layout.header_bytes if header_only else found.size
-    await accesses.note(resource, detail, caller=caller, size=length if as_stored else len(decoded))
+    size = length if as_stored else len(decoded)
+    await accesses.note(resource, detail, caller=caller, size=size, purpose=purpose or Purpose())
     if as_stored:
         async for piece in objects.stream(found.digest, 0, length, chunk):
             yield piece

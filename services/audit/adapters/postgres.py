@@ -89,6 +89,7 @@ class PostgresLedger:
             "job_id = ": query.job_id,
             "caller = ": query.caller,
             "action = ": query.action,
+            "destination = ": query.destination,
             "at >= ": query.since,
             "at < ": query.until,
             "seq < ": query.after,
@@ -122,8 +123,9 @@ class PostgresLedger:
             async with connection.transaction():
                 rows = await connection.fetch(
                     "UPDATE records SET record = NULL, salt = NULL, at = NULL, action = '', caller = '',"
-                    " study_instance_uid = '', series_instance_uid = '', job_id = '' WHERE record IS NOT NULL"
-                    " AND action <> 'audit-erase' AND record_id = ANY($1::text[]) RETURNING record_id",
+                    " study_instance_uid = '', series_instance_uid = '', job_id = '', destination = ''"
+                    " WHERE record IS NOT NULL AND action <> 'audit-erase' AND record_id = ANY($1::text[])"
+                    " RETURNING record_id",
                     list(told),
                 )
                 kept = [told[row["record_id"]] for row in rows]

@@ -31,7 +31,8 @@ Caller = Annotated[Principal, Depends(http.caller)]
 Accept = Annotated[str, Header()]
 
 _PARAMETERS = {
-    "patient", "study", "series", "job", "user", "action", "record", "from", "to", "limit", "after", "format",
+    "patient", "study", "series", "job", "user", "action", "record", "destination", "from", "to", "limit", "after",
+    "format",
 }  # fmt: skip
 _JSON = "application/json"
 _FORMATS = {"json": _JSON, "dicom": dicom.MEDIA_TYPE, "fhir": fhir.MEDIA_TYPE}
@@ -117,6 +118,7 @@ def router(log: AuditLog) -> APIRouter:  # routes, one after another
         user: Text = "",
         action: Action | None = None,
         record: Text = "",
+        destination: Text = "",
         since: Annotated[str, Query(alias="from")] = "",
         until: Annotated[str, Query(alias="to")] = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
@@ -135,6 +137,7 @@ def router(log: AuditLog) -> APIRouter:  # routes, one after another
             caller=user,
             action=action or "",
             record_id=record,
+            destination=destination,
             since=_moment(since),
             until=_moment(until),
             after=after,

@@ -43,6 +43,8 @@ class Event:
 
 SOURCE: Final = Code("110153", "Source Role ID")
 DESTINATION: Final = Code("110152", "Destination Role ID")
+DESTINATION_MEDIA: Final = Code("110154", "Destination Media")
+MEDIA: Final = Code("110037", "URI")
 STUDY: Final = Code("110180", "Study Instance UID")
 SOP_CLASS: Final = Code("110181", "SOP Class UID")
 PATIENT: Final = Code("2", "Patient Number", "RFC-3881")

@@ -65,14 +65,34 @@ def _message(entry: Entry, patients: Mapping[str, str]) -> Element | None:
 
 
 def _participants(root: Element, record: AuditRecorded, *, inbound: bool) -> None:
-    """Who asked, and the service of ours that answered."""
+    """Who asked, the service of ours that answered, and where it went (PS3.15 A.5.3.5, A.5.3.7)."""
     caller = SubElement(root, "ActiveParticipant", UserID=readable(record.caller or "unknown"), UserIsRequestor="true")
     if record.source:
         caller.set("NetworkAccessPointID", _token(record.source))
         caller.set("NetworkAccessPointTypeCode", coding.address_type(record.source))
-    _code(caller, "RoleIDCode", coding.SOURCE if inbound else coding.DESTINATION)
+    if record.action == Action.EXPORT:
+        _code(caller, "RoleIDCode", coding.SOURCE)
+    elif not record.destination:  # a third party that has it sent elsewhere is neither
+        _code(caller, "RoleIDCode", coding.SOURCE if inbound else coding.DESTINATION)
     ours = SubElement(root, "ActiveParticipant", UserID=f"plexus.{readable(record.service)}", UserIsRequestor="false")
     _code(ours, "RoleIDCode", coding.DESTINATION if inbound else coding.SOURCE)
+    if record.destination:
+        ae_title = readable(record.destination)
+        there = SubElement(
+            root,
+            "ActiveParticipant",
+            UserID=ae_title,
+            AlternativeUserID=f"AETITLES={ae_title}",
+            UserIsRequestor="false",
+        )
+        if record.destination_address:
+            there.set("NetworkAccessPointID", _token(record.destination_address))
+            there.set("NetworkAccessPointTypeCode", coding.address_type(record.destination_address))
+        _code(there, "RoleIDCode", coding.DESTINATION)
+    if record.action == Action.EXPORT:
+        media = SubElement(root, "ActiveParticipant", UserID="files of the caller", UserIsRequestor="false")
+        _code(media, "RoleIDCode", coding.DESTINATION_MEDIA)
+        _code(SubElement(media, "MediaIdentifier"), "MediaType", coding.MEDIA)
 
 
 def _objects(root: Element, record: AuditRecorded, patients: Mapping[str, str]) -> None:

@@ -106,11 +106,14 @@ def _agents(record: AuditRecorded, *, inbound: bool) -> list[Resource]:
     """The client and the server, by the roles that DICOM gives them, and the user."""
     client, server = (coding.SOURCE, coding.DESTINATION) if inbound else (coding.DESTINATION, coding.SOURCE)
     source = record.source or record.caller or "unknown"
+    who = _named(source)
+    if record.destination:  # the client is where it goes; who had it sent there is the user alone
+        who, source = _named(record.destination), record.destination_address or record.destination
     user = Code("IRCP", "information recipient", f"{_TERMS}v3-ParticipationType")
     return [
         {
             "type": {"coding": [_coding(client)]},
-            "who": _named(source),
+            "who": who,
             "requestor": False,
             "network": {"address": source, "type": coding.address_type(source)},
         },

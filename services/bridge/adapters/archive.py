@@ -11,7 +11,7 @@ import grpc
 import grpc.aio
 
 from services.bridge.errors import UnansweredError, UnheldError
-from services.bridge.exchanging import Found, Held, Place
+from services.bridge.exchanging import Found, Held, Place, Recipient
 from services.bridge.information import Inquiry, Level, Retrieval
 from services.chassis import rpc
 from services.chassis.faults import PassingFault
@@ -78,7 +78,9 @@ class ArchiveLibrary:
                 for place in reply.places
             ]
 
-    async def read(self, place: Place, transfer_syntax_uid: str, principal: Principal) -> AsyncGenerator[bytes]:
+    async def read(
+        self, place: Place, transfer_syntax_uid: str, principal: Principal, *, to: Recipient | None = None
+    ) -> AsyncGenerator[bytes]:
         """See `Library.read`: the file's preamble and file meta information are left out."""
         as_stored = transfer_syntax_uid == place.transfer_syntax_uid
         request = calls.ReadInstanceRequest(
@@ -86,6 +88,8 @@ class ArchiveLibrary:
             series_instance_uid=place.series_instance_uid,
             sop_instance_uid=place.sop_instance_uid,
             transfer_syntax_uid="" if as_stored else transfer_syntax_uid,
+            destination=to.ae_title if to else "",
+            destination_address=to.host if to else "",
         )
         with _faults(), rpc.call("plexus.archive.v1.Archive/ReadInstance", principal) as metadata:
             call = self._stub.ReadInstance(request, metadata=metadata)

@@ -14,7 +14,7 @@ from pynetdicom.pdu_primitives import P_DATA
 
 from services.bridge.adapters.line import Caller, Lend, Line
 from services.bridge.errors import AbandonedError, UnreachableError
-from services.bridge.exchanging import Place
+from services.bridge.exchanging import Place, Recipient
 from services.bridge.ports import Addresses, Exchange
 
 _MEDIUM: Final = 0
@@ -108,9 +108,10 @@ class AssociationDestinations:
         self._caller = caller
         self._addresses = addresses
 
-    def knows(self, ae_title: str) -> bool:
-        """See `Destinations.knows`."""
-        return self._addresses.of(ae_title) is not None
+    def of(self, ae_title: str) -> Recipient | None:
+        """See `Destinations.of`."""
+        address = self._addresses.of(ae_title)
+        return Recipient(ae_title, address.host) if address else None
 
     @asynccontextmanager
     async def open(

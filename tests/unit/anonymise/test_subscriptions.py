@@ -6,7 +6,7 @@ from services.anonymise.errors import UnreadableRequestError
 from services.anonymise.subscriptions import subscriptions
 from services.chassis.bus import Delivery
 from services.chassis.faults import Fault, PermanentFault
-from services.contracts.events import JobRequested
+from services.contracts.events import JobCancelled, JobRequested
 
 REQUESTED = JobRequested("job-1", "1.2.3", "1.2.4", 1, "d1", "ct-lung", "1.0.0")
 
@@ -15,10 +15,14 @@ class Heard:
     def __init__(self) -> None:
         self.handled: list[JobRequested] = []
         self.failed: list[tuple[JobRequested, Fault]] = []
-        (self.subscription,) = subscriptions(self.handle, self.fail, concurrency=1)
+        self.withdrawn: list[JobCancelled] = []
+        self.subscription, self.cancelled = subscriptions(self.handle, self.fail, self.withdraw, concurrency=1)
 
     async def handle(self, requested: JobRequested) -> None:
         self.handled.append(requested)
+
+    async def withdraw(self, cancelled: JobCancelled) -> None:
+        self.withdrawn.append(cancelled)
 
     async def fail(self, requested: JobRequested, fault: Fault) -> None:
         self.failed.append((requested, fault))
@@ -47,6 +51,14 @@ async def test_a_job_id_that_leads_out_of_its_folder_is_unreadable(job_id: str) 
     assert heard.subscription.failed is not None
     await heard.subscription.failed(delivery(data), unreadable.value)
     assert not heard.handled and not heard.failed
+
+
+async def test_a_cancelled_job_is_withdrawn() -> None:
+    heard = Heard()
+    await heard.cancelled.handle(Delivery("plexus.job.cancelled", JobCancelled("job-1").to_bytes(), "id", 1))
+    assert heard.withdrawn == [JobCancelled("job-1")]
+    with pytest.raises(UnreadableRequestError):
+        await heard.cancelled.handle(Delivery("plexus.job.cancelled", b"\xff\xff\xff", "id", 1))
 
 
 async def test_what_is_no_event_is_unreadable() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from services.archive.errors import NoSuchFrame, NotAcceptable
 from services.archive.handlers.recording import Accesses
-from services.archive.model import Resource
+from services.archive.model import Purpose, Resource
 from services.chassis.faults import PassingFault
 from services.chassis.principal import Principal
 
@@ -39,6 +40,30 @@ class Said:
             (each.caller, each.series_instance_uid, each.detail, each.instances, each.frames, each.bytes)
             for each in self.records
         ]
+
+
+@dataclass
+class Kept:
+    """The database, which may be away; `stale`: all in it was kept long ago."""
+
+    rows: dict[str, Any] = field(default_factory=dict)
+    away: bool = False
+    stale: bool = False
+    times: int = 0
+
+    async def keep(self, totals: Iterable[Any]) -> None:
+        if self.away:
+            raise PassingFault("index-unavailable", "away")
+        self.times += 1
+        self.rows |= {each.record_id: each for each in totals}
+
+    async def forget(self, record_ids: Sequence[str]) -> None:
+        for each in record_ids:
+            self.rows.pop(each, None)
+
+    async def left(self, seconds: float) -> list[Any]:
+        assert seconds == 120
+        return list(self.rows.values()) if self.stale else []
 
 
 class Clock:
@@ -187,3 +212,59 @@ async def test_sums_are_said_while_the_service_runs(said: Said, clock: Clock) ->
             await asyncio.sleep(0.001)
     stopping.set()
     await running
+
+
+async def test_what_goes_on_to_another_system_is_a_transfer_of_its_own(
+    accesses: Accesses, said: Said, clock: Clock
+) -> None:
+    there, elsewhere = Purpose.towards("PACS", "10.0.0.9"), Purpose.towards("OTHER", "10.0.0.8")
+    for purpose in (Purpose(), there, there, elsewhere):
+        await accesses.note(FIRST, "instance", caller=ALICE, size=10, purpose=purpose)
+    await accesses.refuse(SECOND, "instance", NoSuchFrame(), caller=ALICE, purpose=there)
+    await accesses.sum_up(everything=True)
+    assert [(each.action, each.outcome, each.detail, each.destination, each.destination_address, each.bytes)
+            for each in said.records] == [
+        ("retrieve", "success", "instance", "", "", 10),
+        ("transfer-out", "success", "instance", "PACS", "10.0.0.9", 10),
+        ("transfer-out", "success", "instance", "OTHER", "10.0.0.8", 10),
+        ("transfer-out", "refused", "instance", "PACS", "10.0.0.9", 0),
+        ("transfer-out", "success", "instance-total", "PACS", "10.0.0.9", 20),
+    ]  # fmt: skip
+
+
+async def test_what_a_killed_process_has_counted_is_said_by_another(said: Said, clock: Clock) -> None:
+    kept = Kept()
+    killed = Accesses(events=said, totals=kept, clock=clock)
+    await killed.note(FIRST, "frames", caller=ALICE, frames=1, size=10)
+    await killed.keep()
+    assert (kept.times, kept.rows) == (0, {})  # the first record tells all there is
+    for resource in (FIRST, SECOND):
+        await killed.note(resource, "frames", caller=ALICE, frames=1, size=10)
+    await killed.keep()
+    await killed.keep()
+    assert kept.times == 1  # nothing has changed since
+    del killed
+
+    other = Accesses(events=said, totals=kept, clock=clock)
+    await other.take_over()
+    assert len(said.records) == 1  # its owner may live
+    kept.stale, clock.now = True, 30.0
+    await other.take_over()
+    assert said.told()[-1] == ("alice", "1.2.3", "frames-total", 2, 3, 30)
+    assert not kept.rows
+
+
+async def test_a_total_that_was_said_is_forgotten_and_one_that_could_not_be_kept_is_kept_later(
+    said: Said, clock: Clock
+) -> None:
+    kept = Kept(away=True)
+    accesses = Accesses(events=said, totals=kept, clock=clock)
+    for resource in (FIRST, SECOND):
+        await accesses.note(resource, "frames", caller=ALICE, frames=1, size=10)
+    await accesses.keep()
+    kept.away = False
+    await accesses.keep()
+    assert [each.frames for each in kept.rows.values()] == [2]
+    await accesses.sum_up(everything=True)
+    assert not kept.rows
+    assert said.told()[-1][2:] == ("frames-total", 2, 2, 20)

@@ -33,3 +33,11 @@ async def test_any_other_is_refused() -> None:
     ):
         with pytest.raises(PassingFault):
             await events.say(event)
+
+
+@pytest.mark.parametrize("action", [Action.EXPORT, Action.TRANSFER_OUT])
+async def test_what_leaves_for_good_is_recorded_whatever_the_operator_has_named(action: Action) -> None:
+    events = RelaxedEvents(Away(), {"instance", "stored"}, log=Log("test"))
+    for detail in ("instance", "stored"):
+        with pytest.raises(PassingFault):
+            await events.say(access(action, Principal.local(), trace_id="", detail=detail))

@@ -53,6 +53,7 @@ class MemoryLedger:
                 and query.record_id in ("", index.record_id)
                 and query.study_instance_uid in ("", index.study_instance_uid)
                 and query.action in ("", index.action)
+                and query.destination in ("", index.destination)
                 and (not query.studies or index.study_instance_uid in query.studies)
             )
 

@@ -48,6 +48,7 @@ def every_kind() -> Iterator[Entry]:
                         about="b" * 32 if action is Action.AUDIT_ERASE else "",
                     )
                 )
+            yield entry(recorded(1, action=action, destination="PACS", destination_address="10.0.0.9"))
     yield entry(recorded(2, action="unheard-of", outcome="odd", at="no time", caller="", service="x\x00y"))
     yield entry(recorded(3, caller="<a & 'b'>\x00\ufffe\U0001f9a0", source="host name", institution=" a \n b "))
 
@@ -97,6 +98,49 @@ def test_a_retrieval_is_told_as_dicom_has_it() -> None:
     assert answering.attrib["UserID"] == "plexus.archive"
     study, patient = root.findall("ParticipantObjectIdentification")
     assert (study.attrib["ParticipantObjectID"], patient.attrib["ParticipantObjectID"]) == ("1.2.3", "P1")
+
+
+def participants(record: AuditRecorded) -> list[tuple[str, str, list[str], str]]:
+    root = ElementTree.fromstring(dicom.message(entry(record), PATIENTS) or b"")
+    return [
+        (
+            each.attrib["UserID"],
+            each.attrib["UserIsRequestor"],
+            [role.attrib["csd-code"] for role in each.findall("RoleIDCode")],
+            each.attrib.get("NetworkAccessPointID", ""),
+        )
+        for each in root.findall("ActiveParticipant")
+    ]
+
+
+def test_a_transfer_tells_where_it_came_from_where_it_went_and_who_had_it_sent() -> None:
+    record = recorded(
+        1,
+        action="transfer-out",
+        caller="STATION",
+        source="10.0.0.7",
+        destination="PACS",
+        destination_address="10.0.0.9",
+    )
+    assert participants(record) == [
+        ("STATION", "true", [], "10.0.0.7"),
+        ("plexus.archive", "false", ["110153"], ""),
+        ("PACS", "false", ["110152"], "10.0.0.9"),
+    ]
+    event = fhir.audit_event(entry(record), PATIENTS)
+    assert event is not None
+    assert [(agent["type"]["coding"][0]["code"], agent["who"]["display"]) for agent in event["agent"]] == [
+        ("110152", "PACS"),
+        ("110153", "plexus.archive"),
+        ("IRCP", "STATION"),
+    ]
+    assert event["agent"][0]["network"] == {"address": "10.0.0.9", "type": "2"}
+
+
+def test_an_export_tells_that_it_went_to_files() -> None:
+    record = recorded(1, action="export", caller="ann", source="10.0.0.7")
+    assert [each[2] for each in participants(record)] == [["110153"], ["110153"], ["110154"]]
+    assert b'<MediaType csd-code="110037"' in (dicom.message(entry(record), PATIENTS) or b"")
 
 
 def test_a_query_tells_what_was_asked_for_and_no_value() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from services.bridge import identifiers
 from services.bridge.errors import UnansweredError, UnheldError, UnreachableError
-from services.bridge.exchanging import Counts, Found, Held, Place, Request, Response
+from services.bridge.exchanging import Counts, Found, Held, Place, Recipient, Request, Response
 from services.bridge.finding import find
 from services.bridge.information import Inquiry, Retrieval
 from services.bridge.model import Peer
@@ -89,6 +89,7 @@ class FakeLibrary:
         self._found = found
         self._fault = fault
         self._unreadable = unreadable
+        self.recipients: list[Recipient | None] = []
 
     async def find(self, inquiry: Inquiry, principal: Principal) -> AsyncGenerator[Found]:
         """What it was made with."""
@@ -104,8 +105,11 @@ class FakeLibrary:
             raise self._fault
         return PLACES
 
-    async def read(self, place: Place, transfer_syntax_uid: str, principal: Principal) -> AsyncGenerator[bytes]:
+    async def read(
+        self, place: Place, transfer_syntax_uid: str, principal: Principal, *, to: Recipient | None = None
+    ) -> AsyncGenerator[bytes]:
         """A few bytes."""
+        self.recipients.append(to)
         if place.sop_instance_uid == self._unreadable:
             raise UnheldError("not-decodable", "these pixels cannot be decoded here")
         yield b"data"
@@ -122,9 +126,9 @@ class FakeDestinations:
         self._sink = sink
         self.proposed: Sequence[tuple[str, tuple[str, ...]]] = ()
 
-    def knows(self, ae_title: str) -> bool:
+    def of(self, ae_title: str) -> Recipient | None:
         """Only one."""
-        return ae_title == "ELSEWHERE"
+        return Recipient(ae_title, "192.0.2.9") if ae_title == "ELSEWHERE" else None
 
     @asynccontextmanager
     async def open(
@@ -225,6 +229,14 @@ async def test_a_move_to_nobody_fails_and_lists_all() -> None:
     response = await move(FakeExchange(MOVE), library=FakeLibrary(), destinations=FakeDestinations(None))
     assert (response.status, response.counts) == (0xA702, Counts(0, failed=3))
     assert len(identifiers.read(response.identifier or b"", EXPLICIT)["00080058"]["Value"]) == 3
+
+
+async def test_the_archive_hears_where_each_instance_goes() -> None:
+    library = FakeLibrary()
+    await move(FakeExchange(MOVE), library=library, destinations=FakeDestinations(FakeSink()))
+    assert library.recipients == [Recipient("ELSEWHERE", "192.0.2.9")] * 3
+    await get(FakeExchange(GET), library=library, sink=FakeSink())
+    assert library.recipients[3:] == [None] * 3  # it stays with the peer that asks
 
 
 async def test_a_move_proposes_what_it_has_to_send() -> None:

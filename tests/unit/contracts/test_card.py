@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.contracts.card import CardError, ModelCard
+from services.contracts.card import CardError, InputKind, ModelCard, ModelTask, PackageKind, ResultKind
 
 CODE = {"code": "118565006", "scheme": "SCT", "meaning": "Volume"}
 CARD: dict[str, Any] = {
@@ -72,11 +72,11 @@ def test_a_missing_key_further_down_is_named(path: tuple[str | int, ...]) -> Non
         ModelCard.from_mapping(without(*path))
 
 
-@pytest.mark.parametrize("value", [0, 256, -1])
-def test_a_label_that_does_not_fit_a_byte_is_refused(value: int) -> None:
+@pytest.mark.parametrize("value", [0, 65536, -1])
+def test_a_label_that_does_not_fit_sixteen_bits_is_refused(value: int) -> None:
     card = copy.deepcopy(CARD)
     card["labels"][0]["value"] = value
-    with pytest.raises(CardError, match="1 to 255"):
+    with pytest.raises(CardError, match="1 to 65535"):
         ModelCard.from_mapping(card)
 
 
@@ -101,3 +101,33 @@ def test_a_colour_has_three_parts() -> None:
     card["labels"][0]["colour"] = [1, 2]
     with pytest.raises(CardError):
         ModelCard.from_mapping(card)
+
+
+def test_a_card_says_what_it_takes_and_what_comes_of_it() -> None:
+    card = ModelCard.from_mapping(
+        without("labels")
+        | {
+            "kind": "onnx",
+            "task": "classification",
+            "input": {"kind": "image"},
+            "classes": [{"name": "Left", "type": CODE}],
+            "map": {"name": "heat", "quantity": CODE, "unit": CODE},
+            "results": {"sr": None, "pdf": {"pictures": 2}},
+        }
+    )
+    assert (card.kind, card.task, card.input, card.units) == (
+        PackageKind.ONNX,
+        ModelTask.CLASSIFICATION,
+        InputKind.IMAGE,
+        "stored",
+    )
+    assert (card.classes[0].threshold, card.map and card.map.name) == (0.5, "heat")
+    assert card.results == {ResultKind.SR: {}, ResultKind.PDF: {"pictures": 2}}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("kind", "magic"), ("task", "cure"), ("input", {"kind": "smell"}), ("results", {"gif": {}})]
+)
+def test_a_word_that_is_not_known_is_refused(key: str, value: object) -> None:
+    with pytest.raises(CardError, match=f"'{key}'"):
+        ModelCard.from_mapping(CARD | {key: value})

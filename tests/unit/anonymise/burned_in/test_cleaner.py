@@ -16,10 +16,8 @@ from services.anonymise.burned_in.picture import picture_of
 from services.anonymise.burned_in.work import Refusal, Work, WorkRefused
 from services.anonymise.burned_in.workers import Workers
 from services.anonymise.engine.elements import read_file
-from services.anonymise.engine.options import Option
-from services.anonymise.engine.profile import Profile
-from services.anonymise.errors import DoubtfulPixelsError, ProfileError, Reason, RefusedError
-from tests.unit.anonymise.burned_in.made import ALL, ASKED, CT, US, cleaned, cleaner, instance
+from services.anonymise.errors import DoubtfulPixelsError, Reason, RefusedError
+from tests.unit.anonymise.burned_in.made import ALL, CT, US, cleaned, cleaner, instance
 
 PLAIN = background("body", 200, 300)
 LETTERED, LETTERS = lettered(PLAIN, "Doe, Jane 1967-03-02", 16, (20, 30))
@@ -150,14 +148,6 @@ def test_the_masks_of_a_device_rule_are_put_on_whatever_a_person_decides(workers
     ds = cleaned(data, cleaner(workers, rules=(rule,), decision=Decision(True)))
     assert len(np.unique(ds.pixel_array[:60])) == 1
     assert np.array_equal(ds.pixel_array[60:], LETTERED[60:])
-
-
-def test_a_profile_that_asks_for_faces_to_be_removed_is_not_begun(workers: Workers) -> None:
-    asking = Profile("faces", options=frozenset((Option.CLEAN_RECOGNIZABLE_VISUAL_FEATURES,)))
-    with pytest.raises(ProfileError, match="faces"):
-        cleaner(workers).able(asking)
-    able = cleaner(workers)
-    assert able.able(ASKED) is able
 
 
 def test_text_is_masked_and_the_rest_stays_equal(reading: Workers) -> None:

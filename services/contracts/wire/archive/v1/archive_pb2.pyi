@@ -153,6 +153,8 @@ class ReadInstanceRequest(_message.Message):
     SOP_INSTANCE_UID_FIELD_NUMBER: _builtins.int
     HEADER_ONLY_FIELD_NUMBER: _builtins.int
     TRANSFER_SYNTAX_UID_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    DESTINATION_ADDRESS_FIELD_NUMBER: _builtins.int
     study_instance_uid: _builtins.str
     series_instance_uid: _builtins.str
     sop_instance_uid: _builtins.str
@@ -160,6 +162,11 @@ class ReadInstanceRequest(_message.Message):
     """everything before Pixel Data"""
     transfer_syntax_uid: _builtins.str
     """Empty: as stored. Otherwise Explicit or Implicit VR Little Endian, into which the instance is decoded."""
+    destination: _builtins.str
+    """Where it goes on to, if not to the caller: the access is recorded as a transfer then.
+    AE title
+    """
+    destination_address: _builtins.str
     def __init__(
         self,
         *,
@@ -168,10 +175,12 @@ class ReadInstanceRequest(_message.Message):
         sop_instance_uid: _builtins.str = ...,
         header_only: _builtins.bool = ...,
         transfer_syntax_uid: _builtins.str = ...,
+        destination: _builtins.str = ...,
+        destination_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header_only", b"header_only", "series_instance_uid", b"series_instance_uid", "sop_instance_uid", b"sop_instance_uid", "study_instance_uid", b"study_instance_uid", "transfer_syntax_uid", b"transfer_syntax_uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "destination_address", b"destination_address", "header_only", b"header_only", "series_instance_uid", b"series_instance_uid", "sop_instance_uid", b"sop_instance_uid", "study_instance_uid", b"study_instance_uid", "transfer_syntax_uid", b"transfer_syntax_uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -494,6 +494,8 @@ class AuditRecorded(_message.Message):
     FRAMES_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     ABOUT_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    DESTINATION_ADDRESS_FIELD_NUMBER: _builtins.int
     record_id: _builtins.str
     at: _builtins.str
     """RFC 3339, UTC"""
@@ -525,6 +527,10 @@ class AuditRecorded(_message.Message):
     """how many, where they are counted"""
     about: _builtins.str
     """record_id of another record, of which this one tells: that it was erased"""
+    destination: _builtins.str
+    """of a transfer: the AE title to which instances go"""
+    destination_address: _builtins.str
+    """its network address"""
     def __init__(
         self,
         *,
@@ -548,10 +554,12 @@ class AuditRecorded(_message.Message):
         frames: _builtins.int = ...,
         bytes: _builtins.int = ...,
         about: _builtins.str = ...,
+        destination: _builtins.str = ...,
+        destination_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "action", b"action", "at", b"at", "bytes", b"bytes", "caller", b"caller", "detail", b"detail", "frames", b"frames", "instances", b"instances", "institution", b"institution", "job_id", b"job_id", "outcome", b"outcome", "proved_by", b"proved_by", "reason_code", b"reason_code", "record_id", b"record_id", "series_instance_uid", b"series_instance_uid", "service", b"service", "sop_instance_uid", b"sop_instance_uid", "source", b"source", "study_instance_uid", b"study_instance_uid", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "action", b"action", "at", b"at", "bytes", b"bytes", "caller", b"caller", "destination", b"destination", "destination_address", b"destination_address", "detail", b"detail", "frames", b"frames", "instances", b"instances", "institution", b"institution", "job_id", b"job_id", "outcome", b"outcome", "proved_by", b"proved_by", "reason_code", b"reason_code", "record_id", b"record_id", "series_instance_uid", b"series_instance_uid", "service", b"service", "sop_instance_uid", b"sop_instance_uid", "source", b"source", "study_instance_uid", b"study_instance_uid", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
