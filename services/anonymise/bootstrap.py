@@ -24,7 +24,7 @@ from services.anonymise.engine.deidentifying import Policy
 from services.anonymise.engine.profile import default_profile
 from services.anonymise.engine.profile_file import read_profile
 from services.anonymise.handlers import quarantine as holding
-from services.anonymise.handlers import releasing
+from services.anonymise.handlers import releasing, stopping
 from services.anonymise.handlers.releasing import Limits
 from services.anonymise.rpc import Airlock
 from services.anonymise.settings import Settings
@@ -35,7 +35,8 @@ from services.chassis.faults import Fault
 from services.chassis.outbox import Outbox
 from services.chassis.service import Frame, Runtime
 from services.contracts import calls, subjects
-from services.contracts.events import JobRequested
+from services.contracts.events import JobCancelled, JobRequested
+from services.contracts.work import stopped_key
 
 
 async def build(settings: Settings, frame: Frame) -> Runtime:
@@ -92,6 +93,9 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     )
 
     async def handle(requested: JobRequested) -> None:
+        if await work.has(stopped_key(requested.job_id, requested.attempt)):
+            frame.log.info("job.not_begun", job_id=requested.job_id, model=requested.model)
+            return
         released = await holding.release_or_hold(
             requested,
             archive=archive,
@@ -108,9 +112,12 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         await releasing.fail(requested, fault, releases=releases)
         frame.log.warning("job.failed", job_id=requested.job_id, code=fault.code)
 
-    async def withdraw(job_id: str) -> None:
+    async def withdraw(cancelled: JobCancelled) -> None:
+        job_id = cancelled.job_id
         if withdrawn := await quarantine.withdraw(job_id):
             frame.log.info("quarantine.withdrawn", job_id=job_id, pictures=withdrawn)
+        if await stopping.stop(cancelled, work=work, releases=releases):
+            frame.log.info("job.stopped", job_id=job_id)
 
     heard = subscriptions(handle, fail, withdraw, concurrency=settings.concurrency)
     remind = partial(holding.remind, quarantine=quarantine, bulletin=bus)

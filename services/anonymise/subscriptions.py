@@ -12,7 +12,7 @@ from services.contracts.events import JobCancelled, JobRequested, UnreadableEven
 
 Handle = Callable[[JobRequested], Awaitable[None]]
 Fail = Callable[[JobRequested, Fault], Awaitable[None]]
-Withdraw = Callable[[str], Awaitable[None]]
+Withdraw = Callable[[JobCancelled], Awaitable[None]]
 
 
 def subscriptions(handle: Handle, fail: Fail, withdraw: Withdraw, *, concurrency: int) -> Sequence[Subscription]:
@@ -30,7 +30,9 @@ def subscriptions(handle: Handle, fail: Fail, withdraw: Withdraw, *, concurrency
             cancelled = JobCancelled.from_bytes(delivery.data)
         except UnreadableEventError:
             raise UnreadableRequestError from None
-        await withdraw(cancelled.job_id)
+        if not work.is_job_id(cancelled.job_id):
+            raise UnreadableRequestError
+        await withdraw(cancelled)
 
     return (
         Subscription(

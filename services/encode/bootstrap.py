@@ -12,6 +12,7 @@ from services.chassis.faults import Fault
 from services.chassis.service import Frame, Runtime
 from services.contracts import subjects
 from services.contracts.events import JobInferred
+from services.contracts.work import stopped_key
 from services.encode import handlers
 from services.encode.adapters.grpc import AnonymiseAirlock, ArchiveHeaders, IngestDoor
 from services.encode.adapters.npz import unpack
@@ -42,9 +43,10 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     anonymise = await enter(rpc.channel(settings.anonymise_address, frame.identity))
     archive = await enter(rpc.channel(settings.archive_address, frame.identity))
     ingest = await enter(rpc.channel(settings.ingest_address, frame.identity))
+    work = WorkStore.at(settings.work_url)
     encode = partial(
         handlers.encode_job,
-        results=WorkStore.at(settings.work_url),
+        results=work,
         unpack=partial(unpack, max_bytes=settings.result_max_bytes),
         airlock=AnonymiseAirlock(anonymise),
         archive=ArchiveHeaders(
@@ -57,6 +59,9 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     )
 
     async def handle(event: JobInferred) -> None:
+        if await work.has(stopped_key(event.job_id, event.attempt)):
+            frame.log.info("job.stopped", job_id=event.job_id, model=event.model)
+            return
         await encode(event)
         frame.log.info("job.completed", job_id=event.job_id, model=event.model)
 

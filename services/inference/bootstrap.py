@@ -17,6 +17,7 @@ from services.inference.adapters.obstore import ObstoreWorkStore
 from services.inference.adapters.pydicom import PydicomReader
 from services.inference.handlers import Limits
 from services.inference.settings import Settings
+from services.inference.stopping import Stopping
 from services.inference.subscriptions import subscriptions
 
 
@@ -39,10 +40,13 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             settings.triton_address, shared_memory=settings.shared_memory, log=frame.log, health=frame.health
         )
     )
+    work = ObstoreWorkStore.at(settings.work_url)
+    stopping = Stopping(work.has)
+    await bus.overhear(subjects.JOB_STOPPED, stopping.hear)
     infer = partial(
         handlers.infer_job,
         cards=PackageCards(settings.packages_folder),
-        work=ObstoreWorkStore.at(settings.work_url),
+        work=work,
         reader=PydicomReader(),
         models=models,
         results=NpzResults(),
@@ -51,7 +55,9 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     )
 
     async def handle(event: JobReleased) -> None:
-        await infer(event)
+        if not await stopping.run(event, infer):
+            frame.log.info("job.stopped", job_id=event.job_id, model=event.model)
+            return
         frame.log.info("job.inferred", job_id=event.job_id, model=event.model, instances=event.instances)
 
     async def fail(event: JobReleased, fault: Fault) -> None:

@@ -18,7 +18,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
-from services.contracts.card import ModelCard
+from services.contracts.card import ModelCard, PackageKind
 from services.contracts.events import (
     JobCancelled,
     JobCompleted,
@@ -346,7 +346,7 @@ def rule(
 
 def performer_of(card: ModelCard) -> Performer:
     """Who runs a model: of the kind `external` are those that a performer outside takes (pull)."""
-    return Performer.OUTSIDE if card.source.get("kind") == "external" else Performer.MESH
+    return Performer.OUTSIDE if card.kind is PackageKind.EXTERNAL else Performer.MESH
 
 
 def admitted(job: Job, at: datetime) -> Job:

@@ -29,7 +29,7 @@ from services.chassis.health import Health
 from services.chassis.log import Log
 from services.contracts import subjects
 from services.contracts.card import ModelCard
-from services.contracts.events import JobFailed, JobInferred, JobProgressed, JobReleased
+from services.contracts.events import JobFailed, JobInferred, JobProgressed, JobReleased, JobStopped
 from services.contracts.work import manifest_key, result_key
 from services.inference.adapters import shared_memory, triton
 from services.inference.adapters.triton import TritonServer
@@ -37,6 +37,7 @@ from services.inference.errors import ModelFailed, ModelNotLoaded, ModelTooSlow,
 from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
+from services.inference.stopping import Stopping
 from tests.conftest import free_port
 from tests.integration.inference_parts import (  # noqa: F401  # fixtures
     Spans,
@@ -102,6 +103,29 @@ async def test_ct_lung_finds_the_lungs_of_the_phantom_however_tensors_travel(
     assert dice(answer.labels == 1, phantom.left) > 0.98
     assert dice(answer.labels == 2, phantom.right) > 0.98
     assert answer.measurements[0, 0] == pytest.approx(np.count_nonzero(answer.labels == 1) * np.prod(SPACING) / 1000)
+
+
+async def test_a_job_that_is_stopped_leaves_its_model_alone(triton_address: str, trouble_card: ModelCard) -> None:  # noqa: F811
+    answered, asked = asyncio.Event(), asyncio.Event()
+    event = JobReleased("job-1", "trouble", "1.0.0", manifest_key("job-1"), 4)
+
+    async def nothing(_: str) -> bool:
+        return False
+
+    async def infer(_: JobReleased) -> None:
+        async with server(triton_address) as models, models.room((4, 5, 6)) as room:
+            room.volume[:] = trouble(2)  # takes three seconds
+            asked.set()
+            await room.infer(trouble_card, geometry_of(trouble(2)))
+            answered.set()
+
+    stopping = Stopping(nothing)
+    running = asyncio.create_task(stopping.run(event, infer))
+    await asked.wait()
+    await asyncio.sleep(0.1)
+    await stopping.hear(JobStopped("job-1").to_bytes())
+    assert await running is False
+    assert not answered.is_set()
 
 
 async def test_ct_bone_finds_the_spine_of_the_phantom(

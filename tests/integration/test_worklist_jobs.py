@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ from services.chassis import database
 from services.chassis.health import Health
 from services.chassis.log import Log
 from services.chassis.outbox import Outbox
-from services.contracts.events import JobCancelled, Result
+from services.contracts.events import JobCancelled, JobInferred, Result
 from services.worklist import handlers
 from services.worklist.adapters.postgres import PostgresJobs
 from services.worklist.errors import JobConflictError
-from services.worklist.model import Job, JobQuery, JobState
+from services.worklist.model import Job, JobQuery, JobState, Priority
 from services.worklist.ports import Candidate, Decision, Jobs
+from services.worklist.turns import Rules
 from tests.unit.worklist.samples import (
     SERIES,
     STUDY,
@@ -181,3 +183,38 @@ async def test_what_is_kept_and_what_is_said_are_one_transaction(database_url: s
             database.connected(database_url, schema="worklist", size=1, health=Health())
         )
         assert await pool.fetchval("SELECT count(*) FROM outbox") == 0
+
+
+async def test_of_many_jobs_each_gets_its_turn_once_and_never_more_than_may_at_a_time(database_url: str) -> None:
+    rules = Rules(4, timedelta(hours=1))
+    async with AsyncExitStack() as parts:
+        processes = [await postgres(database_url, parts) for _ in range(2)]
+        many = [
+            job(id=f"{n:032x}", series_instance_uid=f"1.{n}", state=JobState.WAITING, admitted_at=None,
+                sender="few" if n % 10 == 0 else "many", priority=Priority.HIGH if n == 57 else Priority.MEDIUM)
+            for n in range(60)
+        ]  # fmt: skip
+        await keep(processes[0], *many)
+        begun: list[str] = []
+        while len(begun) < len(many):
+            admitted = await asyncio.gather(*(handlers.admit(later(1), rules=rules, jobs=each) for each in processes))
+            now = [each.id for batch in admitted for each in batch]
+            in_work = await processes[0].find(JobQuery(state=JobState.REQUESTED))
+            assert now
+            assert len(in_work) <= rules.most
+            begun += now
+            for each in in_work[:2]:
+                await handlers.hear(
+                    JobInferred(each.id, "m", "1", "r", "d"), jobs=processes[1], journal=MemoryJournal()
+                )
+        assert len(set(begun)) == len(many)
+        assert begun[0] == many[57].id
+        assert {many[n].id for n in (0, 10, 20)} <= set(begun[:12])  # of those who have few, beside those of many
+
+
+async def test_a_job_that_waits_for_a_person_takes_no_place(database_url: str) -> None:
+    async with AsyncExitStack() as parts:
+        jobs = await postgres(database_url, parts)
+        await keep(jobs, job(step="quarantine"), job(id="c" * 32, series_instance_uid="9", state=JobState.WAITING))
+        (admitted,) = await handlers.admit(later(1), rules=Rules(1, timedelta(hours=1)), jobs=jobs)
+        assert (admitted.id, admitted.admitted_at) == ("c" * 32, later(1))

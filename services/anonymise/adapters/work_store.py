@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, NotFoundError
 
 from services.anonymise.errors import WorkStoreUnavailableError
 from services.chassis.bucket import open_bucket
@@ -39,3 +39,17 @@ class ObstoreWork:
             await obstore.put_async(self._store, key, data)
         except (BaseError, OSError):
             raise WorkStoreUnavailableError from None
+
+    async def has(self, key: str) -> bool:
+        """Whether there is a file of this name.
+
+        Raises:
+            WorkStoreUnavailableError: the store does not answer.
+        """
+        try:
+            await obstore.head_async(self._store, key)
+        except (NotFoundError, FileNotFoundError):
+            return False
+        except (BaseError, OSError):
+            raise WorkStoreUnavailableError from None
+        return True

@@ -40,3 +40,17 @@ class WorkStore:
             raise ResultMissing from None
         except (BaseError, OSError) as error:
             raise WorkUnavailable(type(error).__name__) from None
+
+    async def has(self, key: str) -> bool:
+        """Whether there is something under `key`.
+
+        Raises:
+            WorkUnavailable: the store does not answer.
+        """
+        try:
+            await obstore.head_async(self._store, key)
+        except (NotFoundError, FileNotFoundError):
+            return False
+        except (BaseError, OSError) as error:
+            raise WorkUnavailable(type(error).__name__) from None
+        return True

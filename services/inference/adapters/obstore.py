@@ -61,3 +61,7 @@ class ObstoreWorkStore:
         except (BaseError, OSError) as error:
             raise WorkUnavailable(type(error).__name__) from None
         return True
+
+    async def has(self, key: str) -> bool:
+        """Whether there is something under `key`; what is asked for so is small."""
+        return await self.find(key) is not None

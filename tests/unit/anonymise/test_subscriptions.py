@@ -15,14 +15,14 @@ class Heard:
     def __init__(self) -> None:
         self.handled: list[JobRequested] = []
         self.failed: list[tuple[JobRequested, Fault]] = []
-        self.withdrawn: list[str] = []
+        self.withdrawn: list[JobCancelled] = []
         self.subscription, self.cancelled = subscriptions(self.handle, self.fail, self.withdraw, concurrency=1)
 
     async def handle(self, requested: JobRequested) -> None:
         self.handled.append(requested)
 
-    async def withdraw(self, job_id: str) -> None:
-        self.withdrawn.append(job_id)
+    async def withdraw(self, cancelled: JobCancelled) -> None:
+        self.withdrawn.append(cancelled)
 
     async def fail(self, requested: JobRequested, fault: Fault) -> None:
         self.failed.append((requested, fault))
@@ -56,7 +56,7 @@ async def test_a_job_id_that_leads_out_of_its_folder_is_unreadable(job_id: str) 
 async def test_a_cancelled_job_is_withdrawn() -> None:
     heard = Heard()
     await heard.cancelled.handle(Delivery("plexus.job.cancelled", JobCancelled("job-1").to_bytes(), "id", 1))
-    assert heard.withdrawn == ["job-1"]
+    assert heard.withdrawn == [JobCancelled("job-1")]
     with pytest.raises(UnreadableRequestError):
         await heard.cancelled.handle(Delivery("plexus.job.cancelled", b"\xff\xff\xff", "id", 1))
 

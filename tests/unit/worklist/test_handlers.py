@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.chassis.principal import Principal
+from services.contracts.card import PackageKind
 from services.contracts.events import AuditRecorded, JobCancelled, JobFailed, JobReleased, JobRequested
 from services.worklist import handlers, runs
 from services.worklist.errors import JobConflictError, NoSuchJobError, NoSuchModelError
@@ -137,9 +138,9 @@ async def test_a_job_whose_deadline_has_passed_fails_and_stops() -> None:
     assert [type(fact) for fact, _ in jobs.said] == [JobCancelled, AuditRecorded]
 
 
-async def ask(jobs: MemoryJobs, *, kind: str = "", **wish: Any) -> list[Job]:
+async def ask(jobs: MemoryJobs, *, kind: PackageKind = PackageKind.TRITON, **wish: Any) -> list[Job]:
     model = card()
-    candidate = Candidate(replace(model, source={**model.source, "kind": kind}), FixedRule(True))
+    candidate = Candidate(replace(model, kind=kind), FixedRule(True))
     return await runs.ask(
         runs.Wish("ct-lung", STUDY, **wish),
         principal=Principal("ann"),
@@ -174,7 +175,7 @@ async def test_a_model_that_is_not_there_cannot_be_run() -> None:
 
 async def test_a_job_of_an_external_model_waits_for_a_performer_outside() -> None:
     jobs = MemoryJobs()
-    (waiting,) = await ask(jobs, kind="external", series_instance_uid=SERIES)
+    (waiting,) = await ask(jobs, kind=PackageKind.EXTERNAL, series_instance_uid=SERIES)
     assert waiting.performer is Performer.OUTSIDE
 
 
