@@ -8,6 +8,8 @@ from pathlib import Path
 import yaml
 
 from services.contracts.card import CardError, ModelCard
+from services.contracts.code import code_of
+from services.contracts.processing import processing_of
 from services.contracts.tensors import promised, units_of
 from services.inference.errors import CardsUnusable
 
@@ -27,6 +29,8 @@ def read_cards(folder: Path) -> Mapping[str, ModelCard]:
             card = ModelCard.from_mapping(yaml.safe_load(path.read_text(encoding="utf-8")))
             units_of(card)
             promised(card)
+            processing_of(card)
+            code_of(card)
         except (yaml.YAMLError, UnicodeDecodeError):
             raise CardsUnusable(package, "model.yaml is not YAML") from None
         except OSError:

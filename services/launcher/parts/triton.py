@@ -1,11 +1,11 @@
-"""Triton, from its own virtual environment, with the models of models/*/triton and traces to the collector."""
+"""Triton, from its own virtual environment, with the packages of models/ and traces to the collector."""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 
+from services.launcher import repository
 from services.launcher.errors import StartFailed
 from services.launcher.parts import probes
 from services.launcher.parts.program import Program, base_environment
@@ -28,7 +28,7 @@ class Triton:
     def prepare(self) -> Program:
         """Assembles the model repository."""
         self.tidy()
-        names = self._assemble()
+        names = repository.lay(REPOSITORY / "models", self._repository)
         installation = environment.installation()
         for folder in (self._repository, installation.backends):
             if " " in str(folder):  # the server hands paths on to its stubs in one string
@@ -66,13 +66,3 @@ class Triton:
         """Removes the shared memory of stubs that died without doing so."""
         for region in _SHARED_MEMORY.glob(f"{self._region}*"):
             region.unlink(missing_ok=True)
-
-    def _assemble(self) -> list[str]:
-        packages = sorted(folder.parent for folder in (REPOSITORY / "models").glob("*/triton"))
-        if not packages:
-            raise StartFailed("there is no model under models/*/triton")
-        shutil.rmtree(self._repository, ignore_errors=True)
-        for package in packages:
-            ignored = shutil.ignore_patterns("__pycache__", "*.pyc")
-            shutil.copytree(package / "triton", self._repository / package.name, ignore=ignored)
-        return [package.name for package in packages]
