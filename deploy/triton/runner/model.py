@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as triton  # exists only inside the backend's process
-from plexus_runner.packages import Runner, runner_of
-from plexus_runner.refusals import Refused
 
 PACKAGE = Path(__file__).resolve().parents[1] / "package"
 
@@ -22,13 +20,17 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, Any]) -> None:
         """Reads the card. The weights are read by the first request: a broken package must not stop the server."""
         self._card = json.loads((PACKAGE / "card.json").read_text(encoding="utf-8"))
-        self._runner: Runner | None = None
+        self._runner: Any = None
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Runs each request; whatever goes wrong fails that request alone."""
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Any) -> Any:
+        # Late: SciPy and the networks' runtimes are large, and most models of a site wait most of the time.
+        from plexus_runner.packages import runner_of
+        from plexus_runner.refusals import Refused
+
         try:
             volume, spacing, direction = (
                 triton.get_input_tensor_by_name(request, name).as_numpy() for name in ("volume", "spacing", "direction")
