@@ -1,8 +1,8 @@
 """A MONAI bundle as its authors ship it becomes a package: `python -m services.launcher.bundles BUNDLE PACKAGE`.
 
 Read are `configs/metadata.json` (what goes in and out) and `configs/inference.json` (the transforms around the
-network). A transform that is not known is refused by its name: leaving one out would change what the network sees. Expressions of
-Python in the configuration are not evaluated.
+network). A transform that is not known is refused by its name: leaving one out would change what the network sees.
+Expressions of Python in the configuration are not evaluated.
 """
 
 from __future__ import annotations
@@ -175,9 +175,7 @@ def _after(name: str, given: Block, block: Block) -> None:
             block["activation"] = "argmax"
         case "AsDiscreted" if "threshold" in given:
             block["threshold"] = given["threshold"]
-            if not block["axes"]:
-        raise BundleRefused("the bundle has no Orientationd: nothing says to which sides its volumes run")
-    if block["activation"] == "none":
+            if block["activation"] == "none":
                 block["activation"] = "threshold"
         case "KeepLargestConnectedComponentd":
             applied = given.get("applied_labels")
