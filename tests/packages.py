@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from services.catalogue.adapters.folder import FolderPackages
-from services.catalogue.adapters.triton import lay
+from services.catalogue.repository import lay
 from services.contracts.card import ModelCard
 
 SHIPPED = Path(__file__).resolve().parents[1] / "models"
@@ -34,6 +34,6 @@ def serve_shipped(repository: Path) -> list[str]:
     """Lay what comes with Plexus into a Triton's model repository; gives the names to load."""
     served = []
     for name, card in shipped_cards().items():
-        lay(SHIPPED / name, repository / card.served, card.served)
+        lay(card, SHIPPED / name, repository / card.served)
         served.append(card.served)
     return served

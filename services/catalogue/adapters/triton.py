@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,14 +14,14 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from services.catalogue.errors import ModelBrokenError, PackageRefusedError, ServerUnavailableError
+from services.catalogue.errors import ModelBrokenError, ServerUnavailableError
 from services.catalogue.ports import Arrays
+from services.catalogue.repository import lay
 from services.contracts.card import ModelCard
 
 _SECONDS: Final = 5.0
 """For everything but loading and inference."""
 _PASSING: Final = {"UNAVAILABLE", "CANCELLED"}
-_NAME = re.compile(r'^\s*name\s*:\s*"[^"]*"\s*$', re.MULTILINE)
 
 
 class TritonModels:
@@ -39,7 +37,7 @@ class TritonModels:
     async def serve(self, served: str, folder: Path, card: ModelCard) -> None:
         """Lay a package into the repository, and load it; see the port."""
         async with self._laying:
-            await asyncio.to_thread(lay, folder, self._repository / served, served)
+            await asyncio.to_thread(lay, card, folder, self._repository / served)
         try:
             await self._client.load_model(served, client_timeout=self._load_seconds)
             ready = await self._client.is_model_ready(served, client_timeout=_SECONDS)
@@ -84,28 +82,6 @@ class TritonModels:
             _raise(error, "the model")
         outputs = {output.name: answer.as_numpy(output.name) for output in answer.get_response().outputs}
         return {name: array for name, array in outputs.items() if array is not None}
-
-
-def lay(package: Path, place: Path, served: str) -> None:
-    """Put the Triton side of a package into a model repository, under the name by which it is served.
-
-    Raises:
-        PackageRefusedError: the package has none.
-    """
-    source = package / "triton"
-    if not (source / "config.pbtxt").is_file():
-        raise PackageRefusedError("there is no triton/config.pbtxt in it")
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".coming-", dir=place.parent) as name:
-        copy, old = Path(name) / "new", Path(name) / "old"
-        shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
-        config = copy / "config.pbtxt"
-        text = _NAME.sub("", config.read_text(encoding="utf-8"), count=1)
-        config.unlink()  # what is kept is read-only
-        config.write_text(f'name: "{served}"\n{text.lstrip()}', encoding="utf-8")
-        if place.exists():
-            place.rename(old)
-        copy.rename(place)
 
 
 def _status(error: InferenceServerException) -> str:

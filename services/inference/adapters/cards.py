@@ -8,6 +8,8 @@ from pathlib import Path
 import yaml
 
 from services.contracts.card import CardError, ModelCard
+from services.contracts.code import code_of
+from services.contracts.processing import processing_of
 from services.contracts.tensors import promised, units_of
 from services.inference.errors import CardUnusable
 
@@ -43,6 +45,8 @@ class PackageCards:
             card = ModelCard.from_mapping(yaml.safe_load(text))
             units_of(card)
             promised(card)
+            processing_of(card)
+            code_of(card)
         except yaml.YAMLError:
             raise CardUnusable(model, "model.yaml is not YAML") from None
         except CardError as error:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from services.catalogue.adapters.folder import FolderPackages, digest
-from services.catalogue.adapters.triton import lay
 from services.catalogue.errors import PackageRefusedError, PackageTooLargeError
 from services.catalogue.model import State, Version
+from services.catalogue.repository import lay
 from services.launcher import model_template
 from services.launcher.models import packed
 
@@ -93,10 +93,12 @@ def test_a_package_that_is_too_large_is_refused(packages: FolderPackages, tmp_pa
         pass
 
 
-def test_a_package_is_laid_under_the_name_it_is_served_by(package: Path, tmp_path: Path) -> None:
+def test_a_package_is_laid_under_the_name_it_is_served_by(
+    package: Path, packages: FolderPackages, tmp_path: Path
+) -> None:
     (package / "triton" / "config.pbtxt").write_text('name: "bright-ct"\nbackend: "python"\n')
     for _ in range(2):
-        lay(package, tmp_path / "repository" / "bright-ct-0.1.0", "bright-ct-0.1.0")
+        lay(packages.read(package).card, package, tmp_path / "repository" / "bright-ct-0.1.0")
     config = (tmp_path / "repository" / "bright-ct-0.1.0" / "config.pbtxt").read_text()
     assert config == 'name: "bright-ct-0.1.0"\nbackend: "python"\n'
     assert [path.name for path in (tmp_path / "repository").iterdir()] == ["bright-ct-0.1.0"]

@@ -1,0 +1,37 @@
+"""Which runner a package needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plexus_runner.confined import CodeRunner
+from plexus_runner.networks import open_network
+from plexus_runner.pipeline import Pipeline
+from plexus_runner.refusals import Refused
+
+
+class Runner(Protocol):
+    """Makes of an input the arrays that the card promises."""
+
+    def run(
+        self, volume: NDArray[Any], spacing: NDArray[np.float64], direction: NDArray[np.float64]
+    ) -> dict[str, NDArray[Any]]:
+        """The outputs, by name.
+
+        Raises:
+            Refused: with what to do.
+        """
+
+
+def runner_of(package: Path, card: dict[str, Any]) -> Runner:
+    """The runner for a package with this card (as `services.catalogue.repository` wrote it)."""
+    kind = card["kind"]
+    if kind in ("onnx", "torchscript"):
+        return Pipeline(card, open_network(kind, package / card["processing"]["network"]))
+    if kind in ("tool", "application"):
+        return CodeRunner(card, package)
+    raise Refused(f"a package of kind {kind} is not run here")

@@ -1,0 +1,40 @@
+"""Stands in for the module `image` of the published framework: an image that a tool may process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Image:
+    """One input, as a NIfTI file and as an array.
+
+    Attributes:
+        nii_path: the file, in the patient's space (RAS); its origin is the first voxel, for positions stay outside.
+        base_dcm_dir: a folder for files of the tool's own. No DICOM file is in it: a tool sees pixels, never headers.
+        metadata: spacing, direction, units, Modality (as the card says).
+        array: [plane, row, column], and colours last.
+    """
+
+    array: NDArray[Any]
+
+    def __init__(self, nii_path: str, base_dcm_dir: str, metadata: dict[str, Any]) -> None:
+        self.nii_path = nii_path
+        self.base_dcm_dir = base_dcm_dir
+        self.metadata = metadata
+
+    def as_numpy(self) -> NDArray[Any]:
+        """The voxels [plane, row, column]."""
+        return np.asarray(self.array)
+
+    def as_sitk_image(self) -> Any:
+        """The image by SimpleITK, where the package brings it (in its folder `site`)."""
+        import SimpleITK
+
+        return SimpleITK.ReadImage(self.nii_path)
+
+    def dcm_slice_paths(self) -> list[str]:
+        """No files: headers do not leave the hospital's zone."""
+        return []

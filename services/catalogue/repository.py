@@ -1,0 +1,122 @@
+"""Triton's model repository, made of packages.
+
+A package of kind `triton` brings its own model. All others are given the same one (`deploy/triton/runner`), with their
+files and their card, as JSON, in a folder `package` beside it; the tensors follow from the card.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from services.catalogue.errors import PackageRefusedError
+from services.contracts.card import CardError, ModelCard, PackageKind
+from services.contracts.code import code_of
+from services.contracts.processing import processing_of
+from services.contracts.tensors import Output, Units, label_type, promised, sample_type, units_of
+
+RUNNER = Path(__file__).resolve().parents[2] / "deploy" / "triton" / "runner"
+
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*")
+_TYPES = {np.dtype(np.uint8): "TYPE_UINT8", np.dtype(np.uint16): "TYPE_UINT16", np.dtype(np.int16): "TYPE_INT16"}
+_FLOAT = "TYPE_FP32"
+_NAME = re.compile(r'^\s*name\s*:\s*"[^"]*"\s*$', re.MULTILINE)
+
+
+def lay(card: ModelCard, package: Path, place: Path) -> None:
+    """Put a package into a model repository: the folder `place`, whose name is that by which Triton serves it.
+
+    What is there already is replaced, whole or not at all.
+
+    Raises:
+        PackageRefusedError: the card cannot be used, or its files are not there.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".coming-", dir=place.parent) as name:
+        made, old = Path(name) / "new", Path(name) / "old"
+        try:
+            if card.kind is PackageKind.TRITON:
+                _own(package, made, place.name)
+            else:
+                _run_by_ours(card, package, made, place.name)
+        except CardError as error:
+            raise PackageRefusedError(str(error)) from None
+        if place.exists():
+            place.rename(old)
+        made.rename(place)
+
+
+def _own(package: Path, made: Path, served: str) -> None:
+    if not (package / "triton" / "config.pbtxt").is_file():
+        raise PackageRefusedError("there is no triton/config.pbtxt in it")
+    shutil.copytree(package / "triton", made, ignore=_IGNORED)
+    config = made / "config.pbtxt"
+    text = _NAME.sub("", config.read_text(encoding="utf-8"), count=1)
+    config.unlink()  # what is kept is read-only
+    config.write_text(f'name: "{served}"\n{text.lstrip()}', encoding="utf-8")
+
+
+def _run_by_ours(card: ModelCard, package: Path, made: Path, served: str) -> None:
+    described = described_card(card)
+    shutil.copytree(RUNNER, made / "1", ignore=_IGNORED)
+    shutil.copytree(package, made / "package", ignore=_IGNORED)
+    (made / "package" / "card.json").write_text(json.dumps(described), encoding="utf-8")
+    (made / "config.pbtxt").write_text(configuration(card, served), encoding="utf-8")
+
+
+def described_card(card: ModelCard) -> dict[str, Any]:
+    """The card for the runner: as its author wrote it, with every default filled in.
+
+    Raises:
+        CardError: it cannot be used.
+    """
+    processing, code = processing_of(card), code_of(card)
+    if processing is None and code is None:
+        raise CardError(f"a package of kind {card.kind} is imported first, see docs/models.md")
+    return {
+        **card.source,
+        "kind": card.kind,
+        "owed": list(promised(card)),
+        "processing": processing and processing.plain(),
+        "code": code and code.plain(),
+    }
+
+
+def configuration(card: ModelCard, served: str) -> str:
+    """Triton's `config.pbtxt` of a model that our runner serves, by the name of `served`."""
+    units = units_of(card)
+    sample = _TYPES.get(np.dtype(sample_type(units)), _FLOAT)
+    free, volume = "-1", "-1, -1, -1" + (", 3" if units is Units.RGB else "")
+    dims = {
+        Output.LABELS: (_TYPES[np.dtype(label_type(card))], "-1, -1, -1"),
+        Output.PROBABILITIES: ("TYPE_UINT8", "-1, -1, -1, -1"),
+        Output.MEASUREMENTS: (_FLOAT, "-1, -1"),
+        Output.MAP: (_FLOAT, "-1, -1, -1"),
+        Output.BOXES: (_FLOAT, "-1, 6"),
+        Output.BOX_LABELS: ("TYPE_UINT16", free),
+        Output.BOX_SCORES: (_FLOAT, free),
+        Output.CLASSES: (_FLOAT, free),
+        Output.IMAGE: ("TYPE_UINT8", "-1, -1, -1, 3") if units is Units.RGB else ("TYPE_UINT16", "-1, -1, -1"),
+    }
+    outputs = ",\n".join(
+        f'  {{ name: "{one}" data_type: {dims[one][0]} dims: [ {dims[one][1]} ] }}' for one in promised(card)
+    )
+    return f"""name: "{served}"
+backend: "python"
+max_batch_size: 0
+input [
+  {{ name: "volume" data_type: {sample} dims: [ {volume} ] }},
+  {{ name: "spacing" data_type: TYPE_FP64 dims: [ 3 ] }},
+  {{ name: "direction" data_type: TYPE_FP64 dims: [ 3, 3 ] }}
+]
+output [
+{outputs}
+]
+instance_group [ {{ count: 1 kind: KIND_CPU }} ]
+"""

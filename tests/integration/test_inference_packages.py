@@ -1,0 +1,76 @@
+"""Packages without a Triton model of their own, on a real Triton: declared networks and confined code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.chassis.health import Health
+from services.chassis.log import Log
+from services.contracts.card import ModelCard
+from services.inference.adapters import triton
+from services.inference.errors import ModelFailed
+from services.inference.model import Geometry, Prediction
+from services.inference.promises import check
+from services.inference.settings import SharedMemory
+from tests.integration.inference_parts import triton_address, triton_settings, triton_spans  # noqa: F401  # fixtures
+from tests.packages import shipped_cards
+from tests.unit.models.phantom import SPACING, chest, dice
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def cards() -> dict[str, ModelCard]:
+    return shipped_cards()
+
+
+async def ask(address: str, card: ModelCard, volume: np.ndarray, mode: SharedMemory = SharedMemory.AUTO) -> Prediction:
+    """The answer of a package, checked, copied out of its room."""
+    geometry = Geometry(tuple(range(len(volume))), volume.shape, tuple(SPACING), np.eye(3))
+    async with (
+        triton.connected(address, shared_memory=mode, log=Log("test"), health=Health()) as models,
+        models.room(card, volume.shape) as room,
+    ):
+        room.volume[:] = volume
+        answer = await room.infer(geometry)
+        check(answer, card, volume.shape)
+        return Prediction(**{name: array.copy() for name, array in answer.arrays().items()})
+
+
+@pytest.mark.parametrize("mode", [SharedMemory.ON, SharedMemory.OFF])
+async def test_the_network_of_ct_unet_runs_over_a_chest_however_tensors_travel(
+    triton_address: str,  # noqa: F811
+    cards: dict[str, ModelCard],
+    mode: SharedMemory,
+) -> None:
+    phantom = chest()
+    answer = await ask(triton_address, cards["ct-unet"], phantom.hu, mode)
+    assert answer.labels is not None and answer.measurements is not None
+    # It has never seen a phantom: that it tells lungs from the rest is what can be asked.
+    assert dice(np.isin(answer.labels, (1, 2)), phantom.left | phantom.right) > 0.5
+
+
+async def test_an_application_and_a_tool_without_a_picture_answer(
+    triton_address: str,  # noqa: F811
+    cards: dict[str, ModelCard],
+) -> None:
+    phantom = chest()
+    fat = await ask(triton_address, cards["ct-fat"], phantom.hu)
+    assert fat.labels is not None and np.array_equal(np.unique(fat.labels), np.unique([0, *np.unique(fat.labels)]))
+    body = await ask(triton_address, cards["ct-body"], phantom.hu)
+    assert body.labels is None and body.measurements is not None and body.measurements[0, 0] > 1000
+
+
+async def test_what_a_tool_refuses_fails_that_request_and_no_other(
+    triton_address: str,  # noqa: F811
+    cards: dict[str, ModelCard],
+) -> None:
+    image = np.zeros((1, 60, 80), np.float32)
+    with pytest.raises(ModelFailed, match="cannot process this image"):
+        await ask(triton_address, cards["xr-body"], np.zeros((2, 60, 80), np.float32))
+    image[0, 20:40, 20:60] = 1
+    answer = await ask(triton_address, cards["xr-body"], image)
+    assert answer.labels is not None and answer.labels[0, 30, 40] == 1 and answer.labels[0, 5, 5] == 0
