@@ -87,7 +87,31 @@ def try_package(package: Path, folder: Path) -> tuple[Outcome, NDArray[Any]]:
     return Outcome("trial", card, layout.geometry, frames, prediction, compute), volume
 
 
-async def _assembled(card: ModelCard, folder: Path) -> tuple[assembly.Layout, Sequence[Entry], NDArray[Any], float]:
+def _run(package: Path, described: dict[str, Any], layout: assembly.Layout, volume: NDArray[Any]) -> dict[str, Any]:
+    """The runner's answer, in the environment of Triton."""
+    bin_folder = triton.installation().bin
+    with tempfile.TemporaryDirectory(prefix="plexus-trial-") as name:
+        work = Path(name)
+        np.save(work / "volume.npy", volume)
+        geometry = layout.geometry
+        job = {"card": described, "spacing": list(geometry.spacing), "direction": geometry.direction.tolist()}
+        (work / "job.json").write_text(json.dumps(job))
+        done = subprocess.run(
+            [bin_folder / "python", "-m", "plexus_runner.once", package, work],
+            env={"PYTHONPATH": str(RUNNER), "PYTHONDONTWRITEBYTECODE": "1", "PATH": f"{bin_folder}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise TrialFailed((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
+        with np.load(work / "answer.npz", allow_pickle=False) as answer:
+            return {key: answer[key] for key in answer.files}
+
+
+async def _assembled(
+    card: ModelCard, folder: Path, files: Sequence[Path]
+) -> tuple[assembly.Layout, Sequence[Entry], NDArray[Any], float]:
     started = time.perf_counter()
     entries = [
         Entry(path.name, f"2.25.{number}", hashlib.sha256(path.read_bytes()).hexdigest())

@@ -1,4 +1,4 @@
-"""A package without Triton: `python -m plexus_runner.once PACKAGE FOLDER`. In the folder lie volume.npy and job.json."""
+"""A package without Triton: `python -m plexus_runner.once PACKAGE FOLDER`. The folder has volume.npy, job.json."""
 
 from __future__ import annotations
 
