@@ -1,0 +1,193 @@
+"""A package on a folder of DICOM files, without a mesh: `python -m services.launcher.trial PACKAGE FOLDER [OUT]`.
+
+What is read, refused, computed and checked is what would be in the mesh, by the same code; only Triton and the airlock
+are not there. Written are the result file and pictures of the planes with the most in them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from services.chassis.faults import Fault
+from services.contracts.card import CardError, ModelCard, PackageKind
+from services.contracts.tensors import Units, sample_type
+from services.inference import assembly
+from services.inference.adapters.npz import NpzResults
+from services.inference.adapters.pydicom import PydicomReader
+from services.inference.manifest import Entry
+from services.inference.model import Outcome, Prediction
+from services.inference.promises import check
+from services.launcher.errors import SetupError
+from services.launcher.repository import described_card
+
+_PICTURES = 3
+_OPACITY = 0.45
+
+
+class TrialFailed(Exception):
+    """The package refused, or its code failed; the text is its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """The files of a folder as a work store that is only read."""
+
+    path: Path
+
+    async def read(self, key: str) -> bytes:
+        return (self.path / key).read_bytes()
+
+    async def read_start(self, key: str, length: int) -> bytes:
+        return (await self.read(key))[:length]
+
+    async def find(self, key: str) -> bytes | None:
+        return await self.read(key)
+
+    async def keep(self, key: str, data: bytes, *, replace: bool = False) -> bool:
+        return False
+
+
+def try_package(package: Path, folder: Path) -> tuple[Outcome, NDArray[Any]]:
+    """The package's answer to the files of the folder, checked against its card, and what it was given.
+
+    Raises:
+        CardError: the card cannot be used, or the package brings a Triton model of its own.
+        Fault: the files are no input for it, or the answer is not what the card promises.
+        TrialFailed: the package could not answer.
+        SetupError: Triton's environment is not there.
+    """
+    card = ModelCard.from_mapping(yaml.safe_load((package / "model.yaml").read_text(encoding="utf-8")))
+    if card.kind in (PackageKind.TRITON, PackageKind.EXTERNAL):
+        raise CardError(f"a package of kind {card.kind} is tried in the mesh")
+    described = described_card(card)
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.read_bytes()[128:132] == b"DICM")
+    layout, entries, volume, seconds = asyncio.run(_assembled(card, folder, files))
+    started = time.perf_counter()
+    prediction = Prediction(**_run(package.resolve(), described, layout, volume))
+    check(prediction, card, layout.geometry.shape)
+    frames = tuple((entries[index].sop_instance_uid, frame) for index, frame in layout.places)
+    compute: dict[str, float | str | bool] = {
+        "assemble_seconds": round(seconds, 3),
+        "infer_seconds": round(time.perf_counter() - started, 3),
+    }
+    return Outcome("trial", card, layout.geometry, frames, prediction, compute), volume
+
+
+def _run(package: Path, described: dict[str, Any], layout: assembly.Layout, volume: NDArray[Any]) -> dict[str, Any]:
+    """The runner's answer, in the environment of Triton."""
+    bin_folder = triton.installation().bin
+    with tempfile.TemporaryDirectory(prefix="plexus-trial-") as name:
+        work = Path(name)
+        np.save(work / "volume.npy", volume)
+        geometry = layout.geometry
+        job = {"card": described, "spacing": list(geometry.spacing), "direction": geometry.direction.tolist()}
+        (work / "job.json").write_text(json.dumps(job))
+        done = subprocess.run(
+            [bin_folder / "python", "-m", "plexus_runner.once", package, work],
+            env={"PYTHONPATH": str(RUNNER), "PYTHONDONTWRITEBYTECODE": "1", "PATH": f"{bin_folder}:/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            raise TrialFailed((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
+        with np.load(work / "answer.npz", allow_pickle=False) as answer:
+            return {key: answer[key] for key in answer.files}
+
+
+async def _assembled(
+    card: ModelCard, folder: Path, files: Sequence[Path]
+) -> tuple[assembly.Layout, Sequence[Entry], NDArray[Any], float]:
+    started = time.perf_counter()
+    entries = [
+        Entry(path.name, f"2.25.{number}", hashlib.sha256(path.read_bytes()).hexdigest())
+        for number, path in enumerate(files, start=1)
+    ]
+    work, reader = _Folder(folder), PydicomReader()
+    layout = await assembly.read_layout(entries, card, work=work, reader=reader, parallel=2, max_bytes=8 << 30)
+    shape = layout.geometry.shape
+    full = (*shape, 3) if layout.units is Units.RGB else shape
+    volume: NDArray[Any] = np.empty(full, sample_type(layout.units))
+
+    async def progress(_: int) -> None:
+        return
+
+    await assembly.fill(volume, entries, layout, work=work, reader=reader, parallel=2, progress=progress)
+    return layout, entries, volume, time.perf_counter() - started
+
+
+def pictures(outcome: Outcome, volume: NDArray[Any]) -> list[tuple[int, Image.Image]]:
+    """The planes with the most in the label map, or the middle one, grey with the labels' colours."""
+    labels = outcome.prediction.labels
+    if labels is None:
+        planes = [len(volume) // 2]
+    else:
+        filled = np.array([np.count_nonzero(plane) for plane in labels])
+        order = np.flatnonzero(filled) if filled.any() else np.array([len(volume) // 2])
+        planes = sorted({int(order[round(share * (len(order) - 1))]) for share in np.linspace(0.2, 0.8, _PICTURES)})
+    low, high = (-1000.0, 600.0) if volume.dtype == np.int16 else (float(volume.min()), float(volume.max()) or 1.0)
+    made = []
+    for plane in planes:
+        grey = 255 * np.clip((volume[plane].astype(np.float32) - low) / (high - low or 1), 0, 1)
+        picture = grey if grey.ndim == 3 else np.repeat(grey[..., None], 3, axis=-1)
+        for label in outcome.card.labels if labels is not None else ():
+            inside = np.asarray(labels)[plane] == label.value
+            picture[inside] = (1 - _OPACITY) * picture[inside] + _OPACITY * np.array(label.colour, np.float32)
+        made.append((plane, Image.fromarray(picture.astype(np.uint8))))
+    return made
+
+
+def tell(outcome: Outcome, console: Console) -> None:
+    """What came out, as a table."""
+    card, prediction = outcome.card, outcome.prediction
+    table = Table(title=f"{card.title} ({card.name} {card.version})")
+    table.add_column("what")
+    for heading in ("voxels", *(f"{one.name} ({one.unit.code})" for one in card.measurements)):
+        table.add_column(heading.replace("[", r"\["), justify="right")
+    for row, name in enumerate([label.name for label in card.labels] or ["the whole input"]):
+        found = prediction.labels
+        voxels = str(np.count_nonzero(found == card.labels[row].value)) if found is not None else ""
+        numbers = prediction.measurements[row].tolist() if prediction.measurements is not None else []
+        table.add_row(name, voxels, *("–" if np.isnan(number) else f"{number:.6g}" for number in numbers))
+    console.print(table)
+    if prediction.classes is not None:
+        for finding, chance in zip(card.classes, prediction.classes.tolist(), strict=True):
+            console.print(f"{finding.name}: {chance:.3f}")
+    if prediction.boxes is not None:
+        console.print(f"{len(prediction.boxes)} boxes")
+    console.print(f"shape {outcome.geometry.shape}, {dict(outcome.compute)}", highlight=False)
+
+
+def main(package: Path, folder: Path, out: Path) -> int:
+    """Try it, and say how it went."""
+    console = Console()
+    try:
+        outcome, volume = try_package(package, folder)
+    except (CardError, Fault, TrialFailed, SetupError, OSError, yaml.YAMLError) as error:
+        console.print(str(error), highlight=False, markup=False, soft_wrap=True)
+        return 1
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "result.npz").write_bytes(NpzResults().pack(outcome))
+    for plane, picture in pictures(outcome, volume):
+        picture.save(out / f"plane-{plane + 1:04}.png")
+    tell(outcome, console)
+    console.print(f"written: {out}/result.npz and pictures", highlight=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3] if len(sys.argv) > 3 else "trial")))
