@@ -22,6 +22,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from services.catalogue.repository import described_card
 from services.chassis.faults import Fault
 from services.contracts.card import CardError, ModelCard, PackageKind
 from services.contracts.tensors import Units, sample_type
@@ -32,7 +33,6 @@ from services.inference.manifest import Entry
 from services.inference.model import Outcome, Prediction
 from services.inference.promises import check
 from services.launcher.errors import SetupError
-from services.launcher.repository import described_card
 
 _PICTURES = 3
 _OPACITY = 0.45
