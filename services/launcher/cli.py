@@ -211,6 +211,42 @@ def jobs(  # noqa: PLR0917  # as above
         console.print("There is no job yet; send a study: ./plexus send PATH")
 
 
+@app.command("run")
+@_command
+def run_model(  # noqa: PLR0917  # as above
+    model: Annotated[str, typer.Argument(help="A model: `GET /models` lists them.")],
+    study: Annotated[str, typer.Argument(help="Study Instance UID.")],
+    series: Annotated[str, typer.Option(help="Only this series, whether or not the model's rule selects it.")] = "",
+    priority: Annotated[str, typer.Option(help="stat, routine or low.")] = "routine",
+    deadline: Annotated[str, typer.Option(help="Given up at this time (ISO 8601, with its offset).")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Also where the result is there.")] = False,
+    data: Data = None,
+    port_offset: Offset = None,
+) -> int:
+    """Run a model on a study, follow it, and say where its results are."""
+    from services.launcher import running
+    from services.launcher.edge import Edge
+
+    with Edge(_running(data, port_offset).url("edge")) as edge:
+        return running.run(
+            console, edge, model, study, series=series, priority=priority, deadline=deadline, force=force
+        )
+
+
+@app.command()
+@_command
+def cancel(
+    job: Annotated[str, typer.Argument(metavar="JOB", help="The id of a job: ./plexus jobs lists them.")],
+    data: Data = None,
+    port_offset: Offset = None,
+) -> None:
+    """Stop a job: what works on it stops."""
+    from services.launcher.edge import Edge
+
+    with Edge(_running(data, port_offset).url("edge")) as edge:
+        console.print(f"{edge.cancel(job).id} is cancelled", highlight=False)
+
+
 @app.command()
 @_command
 def deidentify(  # noqa: PLR0917  # as above

@@ -16,6 +16,8 @@ from services.launcher.errors import EdgeError
 class JobState(StrEnum):
     """Where a job stands, in worklist's words."""
 
+    WAITING = "waiting"
+    CLAIMED = "claimed"
     REQUESTED = "requested"
     RELEASED = "released"
     INFERRED = "inferred"
@@ -117,6 +119,30 @@ class Edge:
         answer = self._ask("/jobs/" + job_id)
         return None if answer.status_code == httpx.codes.NOT_FOUND else Job.read(_good(answer).json())
 
+    def run(self, wish: Mapping[str, Any]) -> list[Job]:
+        """Ask for a run: the jobs that do it.
+
+        Raises:
+            EdgeError: the mesh refuses; the error says why.
+        """
+        try:
+            answer = self._client.post("/jobs", json=dict(wish))
+        except httpx.TransportError:
+            raise EdgeError(f"the edge at {self._client.base_url} does not answer; see ./plexus status") from None
+        return [Job.read(item) for item in _granted(answer).json()["jobs"]]
+
+    def cancel(self, job_id: str) -> Job:
+        """Stop a job.
+
+        Raises:
+            EdgeError: there is none, or it has ended.
+        """
+        return Job.read(_granted(self._client.post(f"/jobs/{job_id}/cancel")).json())
+
+    def address_of(self, result: Result) -> str:
+        """Where a result is read."""
+        return f"{str(self._client.base_url).rstrip('/')}{_path(result)}"
+
     def follow(self, study_instance_uid: str, *, silence_seconds: float) -> Iterator[Job]:
         """Jobs of a study as they change (server-sent events).
 
@@ -137,11 +163,7 @@ class Edge:
 
     def instance(self, result: Result) -> bytes:
         """An instance as a DICOM file (PS3.18 10.4)."""
-        path = (
-            f"/dicom-web/studies/{result.study_instance_uid}/series/{result.series_instance_uid}"
-            f"/instances/{result.sop_instance_uid}"
-        )
-        answer = self._get(path, headers={"Accept": 'multipart/related; type="application/dicom"'})
+        answer = self._get(_path(result), headers={"Accept": 'multipart/related; type="application/dicom"'})
         return first_part(answer.content, answer.headers.get("Content-Type", ""))
 
     def _get(self, path: str, **options: Any) -> httpx.Response:
@@ -152,6 +174,13 @@ class Edge:
             return self._client.get(path, **options)
         except httpx.TransportError:
             raise EdgeError(f"the edge at {self._client.base_url} does not answer; see ./plexus status") from None
+
+
+def _path(result: Result) -> str:
+    return (
+        f"/dicom-web/studies/{result.study_instance_uid}/series/{result.series_instance_uid}"
+        f"/instances/{result.sop_instance_uid}"
+    )
 
 
 def first_part(body: bytes, content_type: str) -> bytes:
@@ -168,6 +197,13 @@ def first_part(body: bytes, content_type: str) -> bytes:
     if not boundary or min(start, head_end, end) < 0:
         raise EdgeError("the archive's answer is not multipart")
     return body[head_end + 4 : end]
+
+
+def _granted(answer: httpx.Response) -> httpx.Response:
+    """What was done; a refusal's own words are for people (RFC 9457)."""
+    if answer.headers.get("content-type", "").startswith("application/problem+json"):
+        raise EdgeError(str(answer.json().get("detail")))
+    return _good(answer)
 
 
 def _good(answer: httpx.Response) -> httpx.Response:

@@ -105,7 +105,7 @@ async def test_ct_lung_finds_the_lungs_of_the_phantom_however_tensors_travel(
     assert answer.measurements[0, 0] == pytest.approx(np.count_nonzero(answer.labels == 1) * np.prod(SPACING) / 1000)
 
 
-async def test_a_job_that_is_stopped_leaves_its_model_alone(triton_address: str, trouble_card: ModelCard) -> None:  # noqa: F811
+async def test_a_job_that_is_stopped_leaves_its_model_alone(triton_address: str) -> None:  # noqa: F811
     answered, asked = asyncio.Event(), asyncio.Event()
     event = JobReleased("job-1", "trouble", "1.0.0", manifest_key("job-1"), 4)
 
@@ -116,7 +116,7 @@ async def test_a_job_that_is_stopped_leaves_its_model_alone(triton_address: str,
         async with server(triton_address) as models, models.room((4, 5, 6)) as room:
             room.volume[:] = trouble(2)  # takes three seconds
             asked.set()
-            await room.infer(trouble_card, geometry_of(trouble(2)))
+            await room.infer(trouble_card(), geometry_of(trouble(2)))
             answered.set()
 
     stopping = Stopping(nothing)
