@@ -78,7 +78,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     work = ObstoreWork.at(settings.work_url)
 
     def add(server: grpc.aio.Server) -> None:
-        calls.add_AnonymiseServicer_to_server(Airlock(releases), server)  # type: ignore[no-untyped-call]  # generated
+        airlock = Airlock(releases, archive, most_bytes=settings.instance_max_bytes)
+        calls.add_AnonymiseServicer_to_server(airlock, server)  # type: ignore[no-untyped-call]  # generated
 
     await enter(
         rpc.serving(

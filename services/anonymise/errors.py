@@ -10,6 +10,7 @@ Fault (chassis)
     ├── SeriesChangedError          the series is no longer the one that the job was made for
     ├── DamagedInstanceError        the archive gave other bytes than it lists
     ├── NotReleasedError            no release of that job is known
+    ├── ForeignObjectError          an object was not made of the job's input
     ├── HeldError                   a job waits for a person to look at pixels
     ├── NotQuarantinedError         no picture of that number was ever quarantined
     ├── DeviceRulesError            the table of device rules cannot be used
@@ -109,6 +110,13 @@ class NotReleasedError(PermanentFault):
 
     def __init__(self) -> None:
         super().__init__("no-such-release", "no de-identified input of this job was ever released")
+
+
+class ForeignObjectError(PermanentFault):
+    """An object that a tool made does not belong to the study of the job's input."""
+
+    def __init__(self) -> None:
+        super().__init__("object-foreign", "an object does not belong to the study that the job's input was made of")
 
 
 class UnreadableRequestError(PermanentFault):

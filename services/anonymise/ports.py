@@ -60,6 +60,9 @@ class Releases(Protocol):
     async def original(self, job_id: str) -> Original | None:
         """The way back of a job."""
 
+    async def pseudonyms(self, job_id: str) -> Mapping[str, str]:
+        """What every pseudonym of a job stands for, whatever it names and by whichever key it was made."""
+
 
 class Bulletin(Protocol):
     """Where progress is told."""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import Any
+
 import grpc.aio
 
+from services.anonymise.errors import Reason, RefusedError, UnreadableRequestError
 from services.anonymise.handlers import releasing as handlers
-from services.anonymise.ports import Releases
+from services.anonymise.handlers.restoring import restore
+from services.anonymise.ports import Releases, SourceArchive
 from services.chassis import rpc
 from services.contracts import calls
 
@@ -13,8 +18,10 @@ from services.contracts import calls
 class Airlock(calls.AnonymiseServicer):
     """`plexus.anonymise.v1.Anonymise`."""
 
-    def __init__(self, releases: Releases) -> None:
+    def __init__(self, releases: Releases, archive: SourceArchive, *, most_bytes: int) -> None:
         self._releases = releases
+        self._archive = archive
+        self._most = most_bytes
 
     async def Reidentify(  # noqa: N802  # the name of the call
         self,
@@ -30,3 +37,23 @@ class Airlock(calls.AnonymiseServicer):
             supersedes=original.supersedes,
             sop_instance_uids=original.sop_instance_uids,
         )
+
+    async def Restore(  # noqa: N802  # as above
+        self, request_iterator: AsyncIterator[calls.RestoreRequest], context: Any
+    ) -> AsyncIterator[calls.Restored]:
+        """An object that a tool made of a job's input, with its original references."""
+        job_id, data = "", bytearray()
+        async for request in request_iterator:
+            if request.WhichOneof("part") == "job_id" and not job_id:
+                job_id = request.job_id
+            elif request.WhichOneof("part") == "chunk" and job_id:
+                data += request.chunk
+            else:
+                raise UnreadableRequestError
+            if len(data) > self._most:
+                raise RefusedError(Reason.TOO_LARGE)
+        home = await restore(
+            job_id, bytes(data), principal=rpc.caller(), archive=self._archive, releases=self._releases
+        )
+        for start in range(0, len(home), calls.CHUNK_BYTES):
+            yield calls.Restored(data=home[start : start + calls.CHUNK_BYTES])

@@ -2,7 +2,12 @@
 
 from typing import Final
 
-from services.contracts.wire.anonymise.v1.anonymise_pb2 import Original, ReidentifyRequest
+from services.contracts.wire.anonymise.v1.anonymise_pb2 import (
+    Original,
+    ReidentifyRequest,
+    Restored,
+    RestoreRequest,
+)
 from services.contracts.wire.anonymise.v1.anonymise_pb2_grpc import (
     AnonymiseServicer,
     AnonymiseStub,
@@ -63,6 +68,7 @@ ASKERS: Final = {
     f"{_ARCHIVE}/Locate": frozenset({"bridge"}),
     f"{_ARCHIVE}/Check": frozenset({"bridge"}),
     "plexus.anonymise.v1.Anonymise/Reidentify": frozenset({"encode"}),
+    "plexus.anonymise.v1.Anonymise/Restore": frozenset({"encode"}),
     "plexus.catalogue.v1.Catalogue/ListActive": frozenset({"worklist"}),
 }
 """Which services may ask what, where they have certificates. The compute zone is in none of them."""
@@ -103,6 +109,8 @@ __all__ = [
     "ReadInstanceRequest",
     "Reference",
     "ReidentifyRequest",
+    "RestoreRequest",
+    "Restored",
     "SeriesDescription",
     "SeriesRef",
     "StoreReply",

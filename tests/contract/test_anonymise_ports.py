@@ -110,6 +110,8 @@ async def test_a_release_is_kept_with_its_way_back_and_its_facts(world: FakeWorl
     assert await world.releases.attempt("job-1") == 1
     assert await world.releases.original("job-1") == Original("1.2.3", "1.2.4", 3, "job-0", {"2.25.2": "1.2.3.1"})
     assert await world.releases.reports("job-1") == REPORTS
+    assert await world.releases.pseudonyms("job-1") == {pseudonym.uid: original for original, pseudonym in UIDS.items()}
+    assert await world.releases.pseudonyms("job-9") == {}
     assert await world.subjects() == [subjects.JOB_RELEASED]
 
 

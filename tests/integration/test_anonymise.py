@@ -146,6 +146,15 @@ class Place:
                 stub = calls.AnonymiseStub(channel)
                 return await stub.Reidentify(calls.ReidentifyRequest(job_id=job_id), metadata=metadata, timeout=10)
 
+    async def restore(self, job_id: str, data: bytes) -> bytes:
+        """What a tool made, brought home; in small pieces, as a large one would come."""
+        parts = [calls.RestoreRequest(job_id=job_id)]
+        parts += [calls.RestoreRequest(chunk=data[at : at + 1000]) for at in range(0, len(data), 1000)]
+        async with rpc.channel(self.grpc) as channel:
+            with rpc.call("Anonymise/Restore", Principal.service("encode")) as metadata:
+                replies = calls.AnonymiseStub(channel).Restore(iter(parts), metadata=metadata, timeout=10)
+                return b"".join([reply.data async for reply in replies])
+
 
 @pytest_asyncio.fixture
 async def place(tmp_path: Path, database_url: str, nats_url: str, archive_port: int) -> AsyncIterator[Place]:
@@ -223,6 +232,12 @@ async def test_a_requested_series_is_released_and_finds_its_way_back(
         uids = {line["sop_instance_uid"] for line in manifest["instances"]}
         assert set(original.sop_instance_uids) == uids
         assert set(original.sop_instance_uids.values()) == set(archive.files)
+        # A tool that wrote one slice again, whole: it comes home as that slice, with its patient.
+        written = (place.work / f"jobs/{requested.job_id}/input/{manifest['instances'][0]['file']}").read_bytes()
+        home = pydicom.dcmread(io.BytesIO(await place.restore(requested.job_id, written)))
+        source = pydicom.dcmread(io.BytesIO(archive.files[home.SOPInstanceUID]))
+        assert (home.StudyInstanceUID, home.FrameOfReferenceUID) == (archive.study, source.FrameOfReferenceUID)
+        assert (home.PatientID, home.PixelData) == (source.PatientID, source.PixelData)
         assert not progress.empty()
 
         record = AuditRecorded.from_bytes(await place.heard(subjects.AUDIT_RECORDED, requested.job_id))

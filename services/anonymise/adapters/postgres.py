@@ -97,6 +97,12 @@ class PostgresReleases:
             )
         return Original(**release, sop_instance_uids={row["pseudonym"]: row["original_uid"] for row in rows})
 
+    async def pseudonyms(self, job_id: str) -> Mapping[str, str]:
+        """What every pseudonym of a job stands for."""
+        async with _translated():
+            rows = await self._pool.fetch("SELECT pseudonym, original_uid FROM pseudonyms WHERE job_id = $1", job_id)
+        return {row["pseudonym"]: row["original_uid"] for row in rows}
+
     async def _keep_reports(self, connection: Connection, release: Release, reports: Mapping[str, str]) -> None:
         digests = {body: hashlib.sha256(body.encode()).hexdigest() for body in set(reports.values())}
         await connection.execute(

@@ -56,7 +56,7 @@ class FakeReleases:
 
     def __init__(self) -> None:
         self.releases: dict[str, Release] = {}
-        self.pseudonyms: dict[str, dict[str, tuple[str, UidKind]]] = {}
+        self.pseudonyms_of: dict[str, dict[str, tuple[str, UidKind]]] = {}
         self.said: list[tuple[Event, str | None]] = []
         self.kept_reports: dict[str, Mapping[str, str]] = {}
 
@@ -77,7 +77,7 @@ class FakeReleases:
             return
         self.releases[release.job_id] = release
         self.kept_reports[release.job_id] = dict(reports)
-        rows = self.pseudonyms.setdefault(release.job_id, {})
+        rows = self.pseudonyms_of.setdefault(release.job_id, {})
         rows.update({pseudonym.uid: (original, pseudonym.kind) for original, pseudonym in uids.items()})
         await self.say(facts)
 
@@ -95,10 +95,13 @@ class FakeReleases:
             release.supersedes,
             {
                 pseudonym: original
-                for pseudonym, (original, kind) in self.pseudonyms[job_id].items()
+                for pseudonym, (original, kind) in self.pseudonyms_of[job_id].items()
                 if kind is UidKind.INSTANCE
             },
         )
+
+    async def pseudonyms(self, job_id: str) -> Mapping[str, str]:
+        return {pseudonym: original for pseudonym, (original, _) in self.pseudonyms_of.get(job_id, {}).items()}
 
 
 class FakeBulletin:

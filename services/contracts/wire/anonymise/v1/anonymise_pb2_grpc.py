@@ -40,6 +40,11 @@ class AnonymiseStub:
                 request_serializer=services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.ReidentifyRequest.SerializeToString,
                 response_deserializer=services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.Original.FromString,
                 _registered_method=True)
+        self.Restore = channel.stream_stream(
+                '/plexus.anonymise.v1.Anonymise/Restore',
+                request_serializer=services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.RestoreRequest.SerializeToString,
+                response_deserializer=services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.Restored.FromString,
+                _registered_method=True)
 
 
 class AnonymiseServicer:
@@ -53,6 +58,14 @@ class AnonymiseServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Restore(self, request_iterator, context):
+        """A whole DICOM object that a tool made of a job's input, as it has to be to belong to the original study: `job_id`
+        first, then the bytes of a PS3.10 file in `chunk`s. NOT_FOUND as above.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_AnonymiseServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +73,11 @@ def add_AnonymiseServicer_to_server(servicer, server):
                     servicer.Reidentify,
                     request_deserializer=services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.ReidentifyRequest.FromString,
                     response_serializer=services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.Original.SerializeToString,
+            ),
+            'Restore': grpc.stream_stream_rpc_method_handler(
+                    servicer.Restore,
+                    request_deserializer=services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.RestoreRequest.FromString,
+                    response_serializer=services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.Restored.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +108,33 @@ class Anonymise:
             '/plexus.anonymise.v1.Anonymise/Reidentify',
             services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.ReidentifyRequest.SerializeToString,
             services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.Original.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Restore(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/plexus.anonymise.v1.Anonymise/Restore',
+            services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.RestoreRequest.SerializeToString,
+            services_dot_contracts_dot_wire_dot_anonymise_dot_v1_dot_anonymise__pb2.Restored.FromString,
             options,
             channel_credentials,
             insecure,
