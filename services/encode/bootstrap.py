@@ -9,8 +9,9 @@ from pathlib import Path
 from services.chassis import rpc
 from services.chassis.bus import connected
 from services.chassis.faults import Fault
+from services.chassis.life import told
 from services.chassis.service import Frame, Runtime
-from services.contracts import subjects
+from services.contracts import records, subjects
 from services.contracts.events import JobInferred
 from services.encode import handlers
 from services.encode.adapters.grpc import AnonymiseAirlock, ArchiveHeaders, IngestDoor
@@ -36,6 +37,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             health=frame.health,
             ack_wait_seconds=settings.ack_wait_seconds,
             dead_subject=subjects.DEAD,
+            identity=frame.identity,
         )
     )
     await bus.wait_for(subjects.STREAMS)
@@ -44,7 +46,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     ingest = await enter(rpc.channel(settings.ingest_address, frame.identity))
     encode = partial(
         handlers.encode_job,
-        results=WorkStore.at(settings.work_url),
+        results=WorkStore.at(settings.work_url, settings.work_keys),
         unpack=partial(unpack, max_bytes=settings.result_max_bytes),
         airlock=AnonymiseAirlock(anonymise),
         archive=ArchiveHeaders(archive, concurrency=settings.header_concurrency),
@@ -63,7 +65,10 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         frame.log.warning("job.failed", job_id=event.job_id, code=fault.code)
 
     heard = subscriptions(handle, fail, concurrency=settings.concurrency)
-    return Runtime(background=[_warm_up, *(partial(bus.consume, one) for one in heard)])
+    return Runtime(
+        background=[_warm_up, *(partial(bus.consume, one) for one in heard)],
+        life=told(bus, partial(records.life, "encode"), settings),
+    )
 
 
 def read_key(path: Path) -> bytes:

@@ -6,9 +6,10 @@ from functools import partial
 
 from services.chassis import database, rpc
 from services.chassis.bus import connected
+from services.chassis.life import told
 from services.chassis.outbox import Outbox
 from services.chassis.service import Frame, Runtime
-from services.contracts import subjects
+from services.contracts import records, subjects
 from services.worklist import api
 from services.worklist.adapters.archive import GrpcArchive
 from services.worklist.adapters.cards import read_candidates
@@ -37,6 +38,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             health=frame.health,
             ack_wait_seconds=settings.ack_wait_seconds,
             dead_subject=subjects.DEAD,
+            identity=frame.identity,
         )
     )
     await bus.wait_for(subjects.STREAMS)
@@ -57,4 +59,5 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             *(partial(bus.consume, subscription) for subscription in consumers),
         ],
         status_of=http_status,
+        life=told(bus, partial(records.life, "worklist"), settings),
     )

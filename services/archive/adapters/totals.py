@@ -48,4 +48,4 @@ async def _translated() -> AsyncIterator[None]:
     try:
         yield
     except AWAY as error:
-        raise IndexUnavailable from error
+        raise IndexUnavailable(type(error).__name__) from error
