@@ -31,10 +31,12 @@ from services.anonymise.settings import Settings
 from services.anonymise.subscriptions import subscriptions
 from services.chassis import database, rpc
 from services.chassis.bus import connected
+from services.chassis.doors import Doors
 from services.chassis.faults import Fault
+from services.chassis.life import told
 from services.chassis.outbox import Outbox
 from services.chassis.service import Frame, Runtime
-from services.contracts import calls, subjects
+from services.contracts import calls, records, subjects
 from services.contracts.events import JobCancelled, JobRequested
 from services.contracts.work import stopped_key
 
@@ -68,6 +70,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             health=frame.health,
             ack_wait_seconds=settings.ack_wait_seconds,
             dead_subject=subjects.DEAD,
+            identity=frame.identity,
         )
     )
     await bus.wait_for(subjects.STREAMS)
@@ -75,7 +78,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     releases = PostgresReleases(pool, outbox)
     quarantine = PostgresQuarantine(pool, outbox)
     archive = GrpcArchive(await enter(rpc.channel(settings.archive_address, frame.identity)))
-    work = ObstoreWork.at(settings.work_url)
+    work = ObstoreWork.at(settings.work_url, settings.work_keys)
 
     def add(server: grpc.aio.Server) -> None:
         airlock = Airlock(releases, archive, most_bytes=settings.instance_max_bytes)
@@ -90,6 +93,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             add=add,
             identity=frame.identity,
             askers=calls.ASKERS,
+            doors=Doors(bus, partial(records.door, "anonymise"), log=frame.log),
         )
     )
 
@@ -122,10 +126,14 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
 
     heard = subscriptions(handle, fail, withdraw, concurrency=settings.concurrency)
     remind = partial(holding.remind, quarantine=quarantine, bulletin=bus)
+    # The content of a key file is compared with the settings; what a command has printed is not.
+    current = next(key_id for key_id, key in keys.by_id.items() if key is keys.current)
+    also = {"PLEXUS_ANONYMISE_KEY": current} if settings.key_command else {}
     return Runtime(
         routers=[
             deidentify_api.router(policy=policy, releases=releases, most_bytes=settings.request_max_bytes),
             quarantine_api.router(archive=archive, quarantine=quarantine, releases=releases, workers=workers),
         ],
         background=[outbox.relay, remind, *(partial(bus.consume, one) for one in heard)],
+        life=told(bus, partial(records.life, "anonymise"), settings, also),
     )

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.chassis.settings import BusSettings, DatabaseSettings, RpcSettings, ServiceSettings, configured
+from services.chassis.settings import (
+    BusSettings,
+    DatabaseSettings,
+    RpcSettings,
+    ServiceSettings,
+    WorkSettings,
+    configured,
+)
 
 
-class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
+class Settings(WorkSettings, RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
     """Settings of `anonymise`."""
 
     model_config = configured("anonymise")
@@ -15,8 +22,6 @@ class Settings(RpcSettings, BusSettings, DatabaseSettings, ServiceSettings):
     http_port: int = 8105
     grpc_port: int = 9105
     archive_address: str = "127.0.0.1:9103"
-    work_url: str
-    """The work store: `file:///…/work` or `s3://…`."""
     key_file: Path
     """32 random bytes that pseudonyms are made with; readable by its owner alone. Losing it ends their consistency."""
     key_command: str = ""

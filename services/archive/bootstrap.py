@@ -26,8 +26,10 @@ from services.archive.settings import Settings
 from services.archive.subscriptions import subscriptions
 from services.chassis import database, rpc
 from services.chassis.bus import connected
+from services.chassis.doors import Doors
+from services.chassis.life import told
 from services.chassis.service import Frame, Runtime
-from services.contracts import calls, subjects
+from services.contracts import calls, records, subjects
 from services.store.changes import ChangeFeed
 from services.store.file_objects import open_objects
 from services.store.holdings import Holdings
@@ -55,6 +57,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             health=frame.health,
             ack_wait_seconds=settings.ack_wait_seconds,
             dead_subject=subjects.DEAD,
+            identity=frame.identity,
         )
     )
     await bus.wait_for(subjects.STREAMS)
@@ -96,6 +99,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             grace=settings.drain_seconds,
             identity=frame.identity,
             askers=calls.ASKERS,
+            doors=Doors(bus, partial(records.door, "archive"), log=frame.log),
             add=lambda server: calls.add_ArchiveServicer_to_server(servicer, server),  # type: ignore[no-untyped-call]  # generated
         )
     )
@@ -138,4 +142,5 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         ],
         status_of=http_status,
         direct=[wado.direct(), *images.direct()],
+        life=told(bus, partial(records.life, "archive"), settings),
     )

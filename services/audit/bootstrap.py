@@ -25,8 +25,9 @@ from services.audit.settings import Settings
 from services.audit.subscriptions import subscription
 from services.chassis import database, rpc
 from services.chassis.bus import connected
+from services.chassis.life import told
 from services.chassis.service import Background, Frame, Runtime
-from services.contracts import subjects
+from services.contracts import records, subjects
 
 
 async def build(settings: Settings, frame: Frame) -> Runtime:
@@ -53,6 +54,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             health=frame.health,
             ack_wait_seconds=settings.ack_wait_seconds,
             dead_subject=subjects.DEAD,
+            identity=frame.identity,
         )
     )
     await bus.wait_for(subjects.STREAMS)
@@ -84,6 +86,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         routers=[asking.router(log), tile_api.router(log.folder), tile_api.router(log.folder, "/audit")],
         background=background,
         status_of=asking.status_of,
+        life=told(bus, partial(records.life, "audit"), settings),
     )
 
 

@@ -103,7 +103,9 @@ class LogQuery:
 
 def canonical(record: AuditRecorded) -> bytes:
     """The record's one form in bytes: JSON, keys sorted, no spaces, UTF-8 (as RFC 8785 has it for such values)."""
-    return json.dumps(asdict(record), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    values = asdict(record)
+    del values["settings"]  # digests are for comparing, not for keeping
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def index_of(record: bytes) -> Index:

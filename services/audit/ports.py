@@ -18,6 +18,12 @@ class Ledger(Protocol):
     async def append(self, records: Mapping[str, bytes]) -> None:
         """Keep records, by their ids; returns once they are durable. One that is there already changes nothing."""
 
+    async def settings(self, service: str) -> Mapping[str, str] | None:
+        """The digests of the settings with which a service last started; None: it never did."""
+
+    async def keep_settings(self, service: str, settings: Mapping[str, str]) -> None:
+        """Keep the digests of the settings with which a service has started."""
+
     async def find(self, query: LogQuery) -> Sequence[Entry]:
         """The records that are asked for, newest first."""
 

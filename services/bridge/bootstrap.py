@@ -17,15 +17,17 @@ from services.bridge.committing import Asked, InHand, report
 from services.bridge.exchanging import Response, addresses
 from services.bridge.handlers import Reception
 from services.bridge.model import Admission
-from services.bridge.refusing import Refusals
+from services.bridge.refusing import entered, refused
 from services.bridge.scp import Listener
 from services.bridge.serving import allowed, serve, take
 from services.bridge.settings import Settings
 from services.bridge.subscriptions import subscriptions
 from services.chassis import rpc
 from services.chassis.bus import Bus, connected
+from services.chassis.doors import Doors
+from services.chassis.life import told
 from services.chassis.service import Background, Frame, Runtime
-from services.contracts import subjects
+from services.contracts import records, subjects
 
 
 async def build(settings: Settings, frame: Frame) -> Runtime:
@@ -43,6 +45,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     book = AddressBook(addresses(settings.peers), settings.peers_file, log=frame.log)
     tally, requests, in_hand = Tally(), RequestTally(), InHand()
     bus = await _bus(settings, frame)
+    doors = Doors(bus, partial(records.door, "bridge"), log=frame.log)
 
     async def commit(asked: Asked, desk: Desk) -> Response:
         callback = DeskCallback(desk, ae_title=settings.ae_title)
@@ -59,7 +62,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             log=frame.log,
         ),
         commit=commit,
-        refused=Refusals(bus, log=frame.log).note,
+        refused=partial(refused, doors=doors),
+        entered=partial(entered, doors=doors),
         services=partial(allowed, querying=settings.querying_ae_titles, commits=bus is not None),
         admission=Admission(settings.ae_title, settings.any_called_ae_title, settings.calling_ae_titles),
         accept_unknown=settings.accept_unknown_sop_classes,
@@ -82,7 +86,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         reporting = AssociationReporting(caller, book, ae_title=settings.ae_title)
         reported = partial(report, checker=library, reporting=reporting, in_hand=in_hand, log=frame.log)
         background += [partial(bus.consume, each) for each in subscriptions(report=reported)]
-    return Runtime(background=background)
+    life = told(bus, partial(records.life, "bridge"), settings) if bus is not None else None
+    return Runtime(background=background, life=life)
 
 
 async def _bus(settings: Settings, frame: Frame) -> Bus | None:
@@ -97,6 +102,7 @@ async def _bus(settings: Settings, frame: Frame) -> Bus | None:
             health=frame.health,
             ack_wait_seconds=settings.ack_wait_seconds,
             dead_subject=subjects.DEAD,
+            identity=frame.identity,
         )
     )
     await bus.wait_for(subjects.STREAMS)

@@ -48,6 +48,7 @@ class Listener:
         serve: Callable[[DimseExchange], Awaitable[Response]],
         commit: Callable[[Asked, Desk], Awaitable[Response]],
         refused: Callable[[Peer, Rejection], Coroutine[Any, Any, None]],
+        entered: Callable[[Peer], Coroutine[Any, Any, None]],
         services: Callable[[str], Collection[str]],
         admission: Admission,
         accept_unknown: bool,
@@ -63,6 +64,7 @@ class Listener:
         self._serve = serve
         self._commit = commit
         self._refused = refused
+        self._entered = entered
         self._services = services
         self._admission = admission
         self._accept_unknown = accept_unknown
@@ -182,6 +184,7 @@ class Listener:
         if reason is not None:
             self._reject(assoc, peer, reason)
             return
+        asyncio.run_coroutine_threadsafe(self._entered(peer), self._loop)
         assoc.session = lambda: self._receive(peer)
         negotiation.offer(assoc, accept_unknown=self._accept_unknown, services=self._services(peer.calling_ae_title))
 

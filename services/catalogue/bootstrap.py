@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from itertools import count
 
 from services.catalogue import api, handlers
@@ -16,10 +17,12 @@ from services.catalogue.rpc import Active
 from services.catalogue.settings import Settings
 from services.chassis import database, rpc
 from services.chassis.bus import connected
+from services.chassis.doors import Doors
 from services.chassis.faults import PassingFault
+from services.chassis.life import told
 from services.chassis.outbox import Outbox
 from services.chassis.service import Frame, Runtime
-from services.contracts import calls, subjects
+from services.contracts import calls, records, subjects
 
 _TRIED_AGAIN = 30
 """A model that Triton could not load is tried every so many turns of watching."""
@@ -39,6 +42,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             health=frame.health,
             ack_wait_seconds=settings.ack_wait_seconds,
             dead_subject=subjects.DEAD,
+            identity=frame.identity,
         )
     )
     await bus.wait_for(subjects.STREAMS)
@@ -82,7 +86,13 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             add=lambda answering: calls.add_CatalogueServicer_to_server(Active(models), answering),  # type: ignore[no-untyped-call]  # generated
             identity=frame.identity,
             askers=calls.ASKERS,
+            doors=Doors(bus, partial(records.door, "catalogue"), log=frame.log),
         )
     )
     parts = api.Parts(models, packages, server, OverlayPictures(), settings.package_max_bytes)
-    return Runtime(routers=[api.router(parts)], background=[outbox.relay, watch], status_of=http_status)
+    return Runtime(
+        routers=[api.router(parts)],
+        background=[outbox.relay, watch],
+        status_of=http_status,
+        life=told(bus, partial(records.life, "catalogue"), settings),
+    )

@@ -29,6 +29,7 @@ from opentelemetry.trace import SpanKind
 from services.chassis import telemetry
 from services.chassis.faults import Fault, PassingFault, PermanentFault
 from services.chassis.health import Health
+from services.chassis.identity import Identity
 from services.chassis.log import Log
 
 MESSAGE_ID = "Nats-Msg-Id"
@@ -420,14 +421,25 @@ def headers_of(schema: str, message_id: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def connected(
-    url: str, *, service: str, log: Log, health: Health, ack_wait_seconds: float, dead_subject: str
+    url: str,
+    *,
+    service: str,
+    log: Log,
+    health: Health,
+    ack_wait_seconds: float,
+    dead_subject: str,
+    identity: Identity | None = None,
 ) -> AsyncIterator[Bus]:
     """A bus, connected; `/readyz` asks it.
+
+    Args:
+        identity: who we are, where `url` begins with `tls://`: the server has to be of the same authority.
 
     Raises:
         PassingFault: no server answered within 30 seconds.
     """
     user = urlsplit(url).username or service
+    tls = {"tls": identity.context()} if identity is not None and urlsplit(url).scheme == "tls" else {}
 
     async def on_error(error: Exception) -> None:
         log.warning("bus.error", error=type(error).__name__)
@@ -444,6 +456,7 @@ async def connected(
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=0.25,
                 allow_reconnect=True,
+                **tls,
             )
             break
         except (NatsError, OSError):

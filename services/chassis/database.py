@@ -106,7 +106,8 @@ async def migrate(url: str, *, package: str, schema: str) -> None:
     # SQLAlchemy and Alembic serve the migration alone: a process that has migrated never needs them again.
     from sqlalchemy.ext.asyncio import create_async_engine
 
-    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://", 1))
+    # The driver reads the address itself: SQLAlchemy does not know all of it (sslmode, sslrootcert, …).
+    engine = create_async_engine("postgresql+asyncpg://", async_creator=lambda: asyncpg.connect(url))
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade, package, schema)

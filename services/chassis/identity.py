@@ -5,6 +5,7 @@ Without one, services speak in the clear: on one machine, over loopback.
 
 from __future__ import annotations
 
+import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,11 +32,13 @@ class Identity:
     Attributes:
         authority: of those whom we believe.
         certificate: ours; its common name is the service's name.
+        folder: where they lie.
     """
 
     authority: bytes
     certificate: bytes
     key: bytes = field(repr=False)
+    folder: Path | None = None
 
     @classmethod
     def read(cls, folder: Path) -> Identity:
@@ -50,7 +53,8 @@ class Identity:
                 parts.append((folder / name).read_bytes())
             except OSError:
                 raise IdentityUnreadable(name) from None
-        return cls(*parts)
+        authority, certificate, key = parts
+        return cls(authority, certificate, key, folder)
 
     def of_server(self) -> grpc.ServerCredentials:
         """For those who answer: only peers with a certificate of the authority are heard."""
@@ -61,3 +65,18 @@ class Identity:
     def of_client(self) -> grpc.ChannelCredentials:
         """For those who ask."""
         return grpc.ssl_channel_credentials(self.authority, self.key, self.certificate)
+
+    def context(self) -> ssl.SSLContext:
+        """For those who ask by TLS of another kind than gRPC's.
+
+        Raises:
+            IdentityUnreadable: the files are not there any more.
+        """
+        context = ssl.create_default_context(cadata=self.authority.decode("ascii"))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            if self.folder is not None:
+                context.load_cert_chain(self.folder / CERTIFICATE, self.folder / KEY)
+        except (OSError, ssl.SSLError):
+            raise IdentityUnreadable(KEY) from None
+        return context

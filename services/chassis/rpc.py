@@ -17,6 +17,7 @@ from opentelemetry import metrics
 from opentelemetry.trace import SpanKind
 
 from services.chassis import telemetry
+from services.chassis.doors import Doors
 from services.chassis.faults import Fault, PassingFault, PermanentFault
 from services.chassis.identity import Identity
 from services.chassis.log import Log
@@ -116,6 +117,7 @@ async def serving(
     add: Callable[[grpc.aio.Server], None],
     identity: Identity | None = None,
     askers: Mapping[str, Set[str]] | None = None,
+    doors: Doors | None = None,
 ) -> AsyncIterator[grpc.aio.Server]:
     """A server on `host:port` while the body runs; `add` puts the servicers in.
 
@@ -123,11 +125,12 @@ async def serving(
         identity: who we are: then only peers with a certificate of the same authority are heard.
         askers: the services that may call a method (`package.Service/Method`), by the names in their certificates;
             a method that is not listed is open to nobody. Asked only where there is an `identity`.
+        doors: told of who comes with which certificate, and of who is refused.
 
     Raises:
         PermanentFault: the port is taken.
     """
-    server = grpc.aio.server(interceptors=[_Edge(log, askers if identity else None)], options=_OPTIONS)
+    server = grpc.aio.server(interceptors=[_Edge(log, askers if identity else None, doors)], options=_OPTIONS)
     add(server)
     status = grpc_health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(status, server)
@@ -150,8 +153,9 @@ async def serving(
 class _Edge(grpc.aio.ServerInterceptor):
     """Learns the caller, continues the trace, counts, and turns faults into statuses, for every call."""
 
-    def __init__(self, log: Log, askers: Mapping[str, Set[str]] | None) -> None:
+    def __init__(self, log: Log, askers: Mapping[str, Set[str]] | None, doors: Doors | None) -> None:
         self._log = log
+        self._doors = doors
         self._askers = askers
         self._seconds = metrics.get_meter("plexus").create_histogram(
             "plexus_rpc_server_seconds", "s", "How long calls take, by method and outcome"
@@ -208,8 +212,16 @@ class _Edge(grpc.aio.ServerInterceptor):
         if self._askers is None:
             return
         names = {name.decode(errors="replace") for name in context.auth_context().get("x509_common_name", ())}
-        if not names & self._askers.get(method, frozenset()):
+        allowed = names & self._askers.get(method, frozenset())
+        caller = Principal(
+            f"service:{min(allowed or names, default='')}", proved_by="certificate", source=_host(context.peer())
+        )
+        if allowed and self._doors is not None:
+            await self._doors.entered(caller, "rpc")
+        if not allowed:
             self._log.warning("rpc.refused", method=method)
+            if self._doors is not None:
+                await self._doors.refused(caller, method, "not-allowed")
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "not-allowed: this service may not ask that")
 
     async def _abort(self, method: str, context: Any, error: Exception) -> None:
@@ -247,3 +259,8 @@ class _Edge(grpc.aio.ServerInterceptor):
             raise
         finally:
             self._seconds.record(time.perf_counter() - started, {"method": method, "outcome": outcome})
+
+
+def _host(peer: str) -> str:
+    """The address in gRPC's name of a peer, such as `ipv4:10.0.0.1:4711`."""
+    return peer.partition(":")[2].rpartition(":")[0].strip("[]")

@@ -7,7 +7,7 @@ import gc
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from services.chassis.faults import Fault
 from services.chassis.health import Health
 from services.chassis.http import Direct, StatusOf, create_app
 from services.chassis.identity import Identity
+from services.chassis.life import Life
 from services.chassis.log import Log
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import Telemetry
@@ -59,6 +60,7 @@ class Runtime:
         status_of: the HTTP status of a fault, if not the default.
         direct: HTTP resources that go past the framework.
         websockets: a router has routes of WebSockets.
+        life: tells, before anything is served and after everything is, that the service has started and stopped.
     """
 
     routers: Sequence[APIRouter] = ()
@@ -66,6 +68,7 @@ class Runtime:
     status_of: StatusOf | None = None
     direct: Sequence[Direct] = ()
     websockets: bool = False
+    life: Life | None = None
 
 
 def main(name: str, settings_type: type[SettingsT], build: Callable[[SettingsT, Frame], Awaitable[Runtime]]) -> None:
@@ -136,6 +139,8 @@ async def _run(
                 http=CorkedHttp,
             )
         )
+        if runtime.life is not None:
+            await runtime.life(True)
         _settle_memory()
         health.started = True
         async with asyncio.TaskGroup() as group:
@@ -146,6 +151,9 @@ async def _run(
             stop()
             log.info("service.draining")
             server.should_exit = True
+        if runtime.life is not None:
+            with suppress(Fault):  # a part that has gone before us is no reason to fail at the end
+                await runtime.life(False)
     log.info("service.stopped")
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.chassis.bucket import BucketKeys
+
 
 def configured(service: str) -> SettingsConfigDict:
     """Settings of `service`: frozen, read from `PLEXUS_<SERVICE>_*`, unknown names ignored."""
@@ -60,3 +62,22 @@ class DatabaseSettings(BaseSettings):
 
     database_url: SecretStr
     database_pool: int = 8
+
+
+class WorkSettings(BaseSettings):
+    """How a service reaches the work store: a folder, or a bucket with keys of the service's own."""
+
+    work_url: str
+    """The work store: `file:///…/work` or `s3://bucket/prefix`."""
+    work_access_key: str = ""
+    work_secret_key: SecretStr = SecretStr("")
+    work_endpoint: str = Field("", pattern=r"^(https?://\S+)?$")
+    """Of an S3 store that is not Amazon's."""
+    work_region: str = ""
+
+    @property
+    def work_keys(self) -> BucketKeys:
+        """What opens the bucket."""
+        return BucketKeys(
+            self.work_access_key, self.work_secret_key.get_secret_value(), self.work_endpoint, self.work_region
+        )

@@ -250,7 +250,7 @@ class Action(StrEnum):
     JOB = "job"
     AUDIT_READ = "audit-read"
     ASSOCIATE = "associate"
-    """A DIMSE association that was not accepted."""
+    """A DIMSE association that was not accepted, or a call that its caller may not make."""
     TRANSFER_IN = "transfer-in"
     """Instances came from another system (PS3.15 A.5.3.7)."""
     TRANSFER_OUT = "transfer-out"
@@ -258,10 +258,13 @@ class Action(StrEnum):
     RESULT = "result"
     """What a job made is stored."""
     LOGIN = "login"
+    """A caller was let in: the first time in an hour."""
     DELETE = "delete"
     EXPORT = "export"
+    START = "start"
+    STOP = "stop"
     CONFIGURE = "configure"
-    """Somebody changed how the mesh works."""
+    """A service has started with other settings than the last time; `detail` has their names."""
     AUDIT_ERASE = "audit-erase"
     """The content of the record that `about` names was erased from the log."""
 
@@ -302,3 +305,4 @@ class AuditRecorded(Event):
     about: str = ""
     destination: str = ""
     destination_address: str = ""
+    settings: tuple[str, ...] = ()

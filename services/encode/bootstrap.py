@@ -9,8 +9,9 @@ from pathlib import Path
 from services.chassis import rpc
 from services.chassis.bus import connected
 from services.chassis.faults import Fault
+from services.chassis.life import told
 from services.chassis.service import Frame, Runtime
-from services.contracts import subjects
+from services.contracts import records, subjects
 from services.contracts.events import JobInferred
 from services.contracts.work import stopped_key
 from services.encode import handlers
@@ -37,13 +38,14 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             health=frame.health,
             ack_wait_seconds=settings.ack_wait_seconds,
             dead_subject=subjects.DEAD,
+            identity=frame.identity,
         )
     )
     await bus.wait_for(subjects.STREAMS)
     anonymise = await enter(rpc.channel(settings.anonymise_address, frame.identity))
     archive = await enter(rpc.channel(settings.archive_address, frame.identity))
     ingest = await enter(rpc.channel(settings.ingest_address, frame.identity))
-    work = WorkStore.at(settings.work_url)
+    work = WorkStore.at(settings.work_url, settings.work_keys)
     encode = partial(
         handlers.encode_job,
         results=work,
@@ -70,7 +72,10 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         frame.log.warning("job.failed", job_id=event.job_id, code=fault.code)
 
     heard = subscriptions(handle, fail, concurrency=settings.concurrency)
-    return Runtime(background=[_warm_up, *(partial(bus.consume, one) for one in heard)])
+    return Runtime(
+        background=[_warm_up, *(partial(bus.consume, one) for one in heard)],
+        life=told(bus, partial(records.life, "encode"), settings),
+    )
 
 
 def read_key(path: Path) -> bytes:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.chassis.settings import BusSettings, ServiceSettings, configured
+from services.chassis.settings import BusSettings, ServiceSettings, WorkSettings, configured
 
 
-class Settings(BusSettings, ServiceSettings):
+class Settings(WorkSettings, BusSettings, ServiceSettings):
     """Settings of `encode`."""
 
     model_config = configured("encode")
 
     http_port: int = 8107
-    work_url: str
-    """The work store: `file:///…/work` or `s3://…`."""
     key_file: Path
     """32 random bytes that the UIDs of results are derived under; readable by its owner alone."""
     anonymise_address: str = "127.0.0.1:9105"

@@ -6,8 +6,9 @@ from functools import partial
 
 from services.chassis.bus import connected
 from services.chassis.faults import Fault
+from services.chassis.life import told
 from services.chassis.service import Frame, Runtime
-from services.contracts import subjects
+from services.contracts import records, subjects
 from services.contracts.events import JobReleased
 from services.inference import handlers
 from services.inference.adapters import triton
@@ -33,14 +34,16 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             health=frame.health,
             ack_wait_seconds=settings.ack_wait_seconds,
             dead_subject=subjects.DEAD,
+            identity=frame.identity,
         )
     )
+    await bus.wait_for(subjects.STREAMS)
     models = await enter(
         triton.connected(
             settings.triton_address, shared_memory=settings.shared_memory, log=frame.log, health=frame.health
         )
     )
-    work = ObstoreWorkStore.at(settings.work_url)
+    work = ObstoreWorkStore.at(settings.work_url, settings.work_keys)
     stopping = Stopping(work.has)
     await bus.overhear(subjects.JOB_STOPPED, stopping.hear)
     infer = partial(
@@ -65,4 +68,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         frame.log.warning("job.failed", job_id=event.job_id, code=fault.code)
 
     heard = subscriptions(handle, fail, concurrency=settings.concurrency)
-    return Runtime(background=[models.sweep, *(partial(bus.consume, one) for one in heard)])
+    return Runtime(
+        background=[models.sweep, *(partial(bus.consume, one) for one in heard)],
+        life=told(bus, partial(records.life, "inference"), settings),
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from pathlib import Path
 
-from services.chassis.settings import BusSettings, ServiceSettings, configured
+from services.chassis.settings import BusSettings, ServiceSettings, WorkSettings, configured
 
 
 class SharedMemory(StrEnum):
@@ -17,14 +17,12 @@ class SharedMemory(StrEnum):
     OFF = "off"
 
 
-class Settings(BusSettings, ServiceSettings):
+class Settings(WorkSettings, BusSettings, ServiceSettings):
     """Settings of `inference`."""
 
     model_config = configured("inference")
 
     http_port: int = 8106
-    work_url: str
-    """The work store: `file:///…/work` or `s3://…`."""
     packages_folder: Path
     """Model packages, `<name>/<version>/` with `model.yaml` in it, as the catalogue keeps them."""
     triton_address: str = "127.0.0.1:18001"

@@ -6,9 +6,11 @@ from functools import partial
 
 from services.chassis import database, rpc
 from services.chassis.bus import connected
+from services.chassis.doors import Doors
+from services.chassis.life import told
 from services.chassis.outbox import Outbox
 from services.chassis.service import Frame, Runtime
-from services.contracts import calls, subjects
+from services.contracts import calls, records, subjects
 from services.ingest.adapters.book import PostgresBook
 from services.ingest.adapters.custody import PostgresCustody
 from services.ingest.adapters.deliveries import PostgresDeliveries
@@ -47,6 +49,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             health=frame.health,
             ack_wait_seconds=settings.ack_wait_seconds,
             dead_subject=subjects.DEAD,
+            identity=frame.identity,
         )
     )
     await bus.ensure(subjects.STREAMS)
@@ -73,6 +76,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             grace=settings.drain_seconds,
             identity=frame.identity,
             askers=calls.ASKERS,
+            doors=Doors(bus, partial(records.door, "ingest"), log=frame.log),
             add=lambda server: calls.add_IngestServicer_to_server(Servicer(front), server),  # type: ignore[no-untyped-call]  # generated
         )
     )
@@ -89,4 +93,5 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             partial(remove_forever, discards=discards, log=frame.log),
         ],
         status_of=http_status,
+        life=told(bus, partial(records.life, "ingest"), settings),
     )

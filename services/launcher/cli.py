@@ -327,12 +327,12 @@ def certificates(
     days: Annotated[int, typer.Option(help="How long they are valid.", min=1)] = 365,
     host: Annotated[list[str] | None, typer.Option(help="Another name under which services are reached.")] = None,
 ) -> None:
-    """Make certificates for mutual TLS between the services (PLEXUS_<SERVICE>_TLS_FOLDER)."""
+    """Make certificates for mutual TLS between services, and with NATS and PostgreSQL (PLEXUS_<SERVICE>_TLS_FOLDER)."""
     from services.launcher import certificates as making
     from services.launcher import registry
 
-    making.make(folder, [part.name for part in registry.services()], days=days, hosts=host or ())
-    console.print(f"{len(registry.services())} certificates in {folder}, valid for {days} days", highlight=False)
+    making.make(folder, registry.certified(), days=days, hosts=host or ())
+    console.print(f"{len(registry.certified())} certificates in {folder}, valid for {days} days", highlight=False)
 
 
 @app.command()

@@ -88,11 +88,11 @@ def _infrastructure(name: str, *ports: Port, zone: Zone = Zone.HOSPITAL, needs: 
 
 
 def _database(role: str) -> str:
-    return f"postgresql://{role}:{{secret[postgres_{role}]}}@{{address[postgres]}}/plexus"
+    return f"postgresql://{role}:{{secret[postgres_{role}]}}@{{address[postgres]}}/plexus{{database_tls}}"
 
 
 def _bus(user: str) -> str:
-    return f"nats://{user}:{{secret[nats_{user}]}}@{{address[nats]}}"
+    return f"{{bus_scheme}}://{user}:{{secret[nats_{user}]}}@{{address[nats]}}"
 
 
 _OBJECTS = "file://{data}/objects"
@@ -194,6 +194,7 @@ PARTS: tuple[Part, ...] = (
         WORK_URL=_WORK,
         TRITON_ADDRESS="{address[triton_grpc]}",
         PACKAGES_FOLDER=_PACKAGES,
+        TLS_FOLDER="{tls}",
     ),
     _service(
         "encode",
@@ -248,6 +249,11 @@ def environment(part: Part, site: Site) -> dict[str, str]:
     values = site.values()
     filled = {name: template.format_map(values) for name, template in part.environment.items()}
     return {name: value for name, value in filled.items() if value}
+
+
+def certified() -> tuple[str, ...]:
+    """The parts that have a certificate of the mesh: our services, and what they reach by TLS."""
+    return ("postgres", "nats", *(part.name for part in services()))
 
 
 def services() -> tuple[Part, ...]:

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from services.chassis.identity import AUTHORITY, CERTIFICATE, KEY
 from services.launcher import registry, secrets
 from services.launcher.settings import HOST, REPOSITORY, Settings
+
+_DATABASE_TLS = "?sslmode=verify-full&" + "&".join(
+    f"{name}=/run/tls/{file}" for name, file in (("sslrootcert", AUTHORITY), ("sslcert", CERTIFICATE), ("sslkey", KEY))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,8 @@ class Local:
             "models": REPOSITORY / "models",
             "secrets": settings.secrets,
             "tls": "",  # loopback
+            "bus_scheme": "nats",
+            "database_tls": "",
             "secret": secrets.passwords(settings.secrets),
         }
 
@@ -48,5 +55,7 @@ class Compose:
             "models": "/plexus/models",
             "secrets": "/run/secrets",
             "tls": "/run/tls",
+            "bus_scheme": "tls",
+            "database_tls": _DATABASE_TLS,
             "secret": references,
         }

@@ -10,10 +10,11 @@ from functools import partial
 from services.chassis import database, rpc
 from services.chassis.bus import connected
 from services.chassis.faults import PassingFault
+from services.chassis.life import told
 from services.chassis.log import Log
 from services.chassis.outbox import Outbox
 from services.chassis.service import Frame, Runtime
-from services.contracts import subjects
+from services.contracts import records, subjects
 from services.worklist.adapters.archive import GrpcArchive
 from services.worklist.adapters.catalogue import GrpcCatalogue
 from services.worklist.adapters.changes import JobChanges
@@ -47,6 +48,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             health=frame.health,
             ack_wait_seconds=settings.ack_wait_seconds,
             dead_subject=subjects.DEAD,
+            identity=frame.identity,
         )
     )
     await bus.wait_for(subjects.STREAMS)
@@ -98,6 +100,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         ],
         status_of=http_status,
         websockets=True,
+        life=told(bus, partial(records.life, "worklist"), settings),
     )
 
 

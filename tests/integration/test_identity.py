@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import grpc
 import pytest
 
 from services.chassis import rpc
+from services.chassis.doors import Doors
 from services.chassis.identity import Identity, IdentityUnreadable
 from services.chassis.log import Log
 from services.chassis.principal import Principal
-from services.contracts import calls
+from services.contracts import calls, records
 from services.contracts.voices import VOICES
 from services.launcher import certificates, registry
 from services.launcher.errors import LauncherError
@@ -44,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def archive(folder: Path) -> AsyncIterator[str]:
+async def archive(folder: Path, doors: Doors | None = None) -> AsyncIterator[str]:
     """An archive with its certificate; gives its address."""
     port = free_port()
     async with rpc.serving(
@@ -55,6 +57,7 @@ async def archive(folder: Path) -> AsyncIterator[str]:
         add=lambda server: calls.add_ArchiveServicer_to_server(Servicer(), server),  # type: ignore[no-untyped-call]
         identity=Identity.read(folder / "archive"),
         askers=calls.ASKERS,
+        doors=doors,
     ):
         yield f"127.0.0.1:{port}"
 
@@ -115,3 +118,25 @@ def test_keys_are_their_owners_and_are_not_written_over(folder: Path) -> None:
 def test_a_folder_without_an_identity_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(IdentityUnreadable, match="plexus certificates"):
         Identity.read(tmp_path)
+
+
+async def test_a_certificate_that_is_used_first_and_a_call_that_is_refused_are_recorded(folder: Path) -> None:
+    said: list[Any] = []
+
+    class Bus:
+        """Keeps what is said."""
+
+        async def say(self, event: Any, *, message_id: str | None = None) -> None:
+            said.append(event)
+
+    doors = Doors(Bus(), partial(records.door, "archive"), log=Log("archive"))
+    async with archive(folder, doors) as address:
+        for name in ("worklist", "worklist", "ingest"):
+            await asked(address, Identity.read(folder / name))
+    assert [(each.action, each.caller, each.source, each.reason_code, each.detail) for each in said] == [
+        ("login", "service:worklist", "127.0.0.1", "", "rpc"),
+        *[("associate", "service:worklist", "127.0.0.1", "not-allowed", "plexus.archive.v1.Archive/ReadInstance")] * 2,
+        ("associate", "service:ingest", "127.0.0.1", "not-allowed", "plexus.archive.v1.Archive/DescribeSeries"),
+        ("associate", "service:ingest", "127.0.0.1", "not-allowed", "plexus.archive.v1.Archive/ReadInstance"),
+    ]
+    assert {each.proved_by for each in said} == {"certificate"}

@@ -8,7 +8,7 @@ import obstore
 from obstore.exceptions import BaseError, NotFoundError
 
 from services.anonymise.errors import WorkStoreUnavailableError
-from services.chassis.bucket import open_bucket
+from services.chassis.bucket import BucketKeys, open_bucket
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -25,9 +25,9 @@ class ObstoreWork:
         self._store = store
 
     @classmethod
-    def at(cls, url: str) -> Self:
+    def at(cls, url: str, keys: BucketKeys | None = None) -> Self:
         """The store at `url`, see `open_bucket`."""
-        return cls(open_bucket(url))
+        return cls(open_bucket(url, keys))
 
     async def write(self, key: str, data: bytes) -> None:
         """Write a file whole.

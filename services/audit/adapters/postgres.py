@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass, fields
@@ -79,6 +80,22 @@ class PostgresLedger:
                 for waiting in batch:
                     if not waiting.kept.done():  # who asked may have gone away
                         waiting.kept.set_result(None)
+
+    async def settings(self, service: str) -> Mapping[str, str] | None:
+        """See `Ledger.settings`."""
+        async with _translated():
+            kept = await self._pool.fetchval("SELECT digests FROM settings WHERE service = $1", service)
+        return None if kept is None else dict(json.loads(kept))
+
+    async def keep_settings(self, service: str, settings: Mapping[str, str]) -> None:
+        """See `Ledger.keep_settings`."""
+        async with _translated():
+            await self._pool.execute(
+                "INSERT INTO settings (service, digests) VALUES ($1, $2)"
+                " ON CONFLICT (service) DO UPDATE SET digests = excluded.digests",
+                service,
+                json.dumps(dict(settings)),
+            )
 
     async def find(self, query: LogQuery) -> Sequence[Entry]:
         """See `Ledger.find`."""

@@ -43,6 +43,7 @@ class Event:
 
 SOURCE: Final = Code("110153", "Source Role ID")
 DESTINATION: Final = Code("110152", "Destination Role ID")
+APPLICATION: Final = Code("110150", "Application")
 DESTINATION_MEDIA: Final = Code("110154", "Destination Media")
 MEDIA: Final = Code("110037", "URI")
 STUDY: Final = Code("110180", "Study Instance UID")
@@ -51,6 +52,7 @@ PATIENT: Final = Code("2", "Patient Number", "RFC-3881")
 
 _TRANSFERRED: Final = Code("110104", "DICOM Instances Transferred")
 _ACCESSED: Final = Code("110103", "DICOM Instances Accessed")
+_ACTIVITY: Final = Code("110100", "Application Activity")
 _ALERT: Final = Code("110113", "Security Alert")
 
 EVENTS: Final = {
@@ -67,6 +69,8 @@ EVENTS: Final = {
     Action.EXPORT: Event(Code("110106", "Export"), "R", life_cycle="10"),
     Action.LOGIN: Event(Code("110114", "User Authentication"), "E", Code("110122", "Login")),
     Action.ASSOCIATE: Event(_ALERT, "E", Code("110126", "Node Authentication")),
+    Action.START: Event(_ACTIVITY, "E", Code("110120", "Application Start")),
+    Action.STOP: Event(_ACTIVITY, "E", Code("110121", "Application Stop")),
     Action.CONFIGURE: Event(_ALERT, "E", Code("110131", "Software Configuration")),
     Action.AUDIT_READ: Event(Code("110101", "Audit Log Used"), "R"),
     Action.AUDIT_ERASE: Event(_ALERT, "E", Code("110135", "Object Security Attributes Changed")),
@@ -90,7 +94,7 @@ def event_of(record: AuditRecorded) -> Event:
     try:
         return EVENTS[Action(record.action)]
     except ValueError:
-        return Event(Code("110100", "Application Activity"), "E")
+        return Event(_ACTIVITY, "E")
 
 
 def outcome_of(record: AuditRecorded) -> str:

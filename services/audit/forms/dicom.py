@@ -66,6 +66,11 @@ def _message(entry: Entry, patients: Mapping[str, str]) -> Element | None:
 
 def _participants(root: Element, record: AuditRecorded, *, inbound: bool) -> None:
     """Who asked, the service of ours that answered, and where it went (PS3.15 A.5.3.5, A.5.3.7)."""
+    if record.action in (Action.START, Action.STOP):
+        application = f"plexus.{readable(record.service)}"
+        itself = SubElement(root, "ActiveParticipant", UserID=application, UserIsRequestor="false")
+        _code(itself, "RoleIDCode", coding.APPLICATION)
+        return
     caller = SubElement(root, "ActiveParticipant", UserID=readable(record.caller or "unknown"), UserIsRequestor="true")
     if record.source:
         caller.set("NetworkAccessPointID", _token(record.source))
@@ -104,6 +109,10 @@ def _objects(root: Element, record: AuditRecorded, patients: Mapping[str, str]) 
         log = _object(root, "plexus.audit", Code("12", "URI", "RFC-3881"), kind="2", role="13")
         SubElement(log, "ParticipantObjectName").text = "Security Audit Log"
         _details(log, {"record": record.about, "detail": record.detail})
+    if record.action == Action.CONFIGURE:
+        changed = _object(root, f"plexus.{record.service}", Code("12", "URI", "RFC-3881"), kind="2", role="13")
+        SubElement(changed, "ParticipantObjectName").text = "settings"
+        _details(changed, {"settings": record.detail})
     if record.study_instance_uid:
         event = coding.event_of(record)
         study = _object(root, record.study_instance_uid, coding.STUDY, kind="2", role="3", life_cycle=event.life_cycle)

@@ -104,6 +104,9 @@ def _pattern(record: AuditRecorded) -> tuple[str, str]:
 
 def _agents(record: AuditRecorded, *, inbound: bool) -> list[Resource]:
     """The client and the server, by the roles that DICOM gives them, and the user."""
+    if record.action in (Action.START, Action.STOP):
+        itself = {"type": {"coding": [_coding(coding.APPLICATION)]}, "who": _named(f"plexus.{record.service}")}
+        return [itself | {"requestor": False}]
     client, server = (coding.SOURCE, coding.DESTINATION) if inbound else (coding.DESTINATION, coding.SOURCE)
     source = record.source or record.caller or "unknown"
     who = _named(source)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Self
 import obstore
 from obstore.exceptions import BaseError, NotFoundError
 
-from services.chassis.bucket import open_bucket
+from services.chassis.bucket import BucketKeys, open_bucket
 from services.encode.errors import ResultMissing, WorkUnavailable
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ class WorkStore:
         self._store = store
 
     @classmethod
-    def at(cls, url: str) -> Self:
+    def at(cls, url: str, keys: BucketKeys | None = None) -> Self:
         """The store at `url`, see `open_bucket`."""
-        return cls(open_bucket(url))
+        return cls(open_bucket(url, keys))
 
     async def read(self, key: str) -> tuple[bytes, datetime]:
         """The bytes under `key`, and when they were written.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, NotFoundError
 
-from services.chassis.bucket import open_bucket
+from services.chassis.bucket import BucketKeys, open_bucket
 from services.inference.errors import InputDamaged, WorkUnavailable
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ class ObstoreWorkStore:
         self._store = store
 
     @classmethod
-    def at(cls, url: str) -> Self:
+    def at(cls, url: str, keys: BucketKeys | None = None) -> Self:
         """The store at `url`, see `open_bucket`."""
-        return cls(open_bucket(url))
+        return cls(open_bucket(url, keys))
 
     async def read(self, key: str) -> bytes:
         """The bytes under `key`; see the port."""

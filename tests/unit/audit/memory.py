@@ -36,6 +36,13 @@ class MemoryLedger:
         self.note = ""
         self.available = True
         self.cursors: dict[str, int] = {}
+        self.kept: dict[str, Mapping[str, str]] = {}
+
+    async def settings(self, service: str) -> Mapping[str, str] | None:
+        return self.kept.get(service)
+
+    async def keep_settings(self, service: str, settings: Mapping[str, str]) -> None:
+        self.kept[service] = settings
 
     async def append(self, records: Mapping[str, bytes]) -> None:
         if not self.available:

@@ -45,7 +45,9 @@ async def build(settings, frame):
         await asyncio.sleep(1)
         return {"done": True}
     frame.parts.callback(frame.log.info, "parts.left")
-    return Runtime(routers=[router], background=[work])
+    async def life(started):
+        frame.log.info("life.told", started=started)
+    return Runtime(routers=[router], background=[work], life=life)
 
 main("tested", Settings, build)
 """
@@ -126,3 +128,7 @@ async def test_on_sigterm_the_request_in_hand_is_answered_and_the_parts_are_left
     assert events[0] == "service.starting"
     assert events[-2:] == ["parts.left", "service.stopped"]
     assert "work.finished" in events
+    assert [line["started"] for line in lines if line["event"] == "life.told"] == [True, False]
+    assert (
+        events.index("life.told") < events.index("service.draining") < len(events) - 3 == events.index("life.told", 3)
+    )

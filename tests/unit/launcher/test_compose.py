@@ -118,6 +118,15 @@ def test_volumes_are_given_as_the_environment_says(compose: dict[str, Any]) -> N
         assert ("packages:/var/lib/plexus/packages:ro" in volumes) == (part.name == "inference")
 
 
+@pytest.mark.parametrize("part", ["postgres", "nats"])
+def test_what_services_reach_by_tls_has_a_certificate_and_wants_one(compose: dict[str, Any], part: str) -> None:
+    assert f"${{PLEXUS_KEYS:?}}/tls/{part}:/run/tls:ro" in _service(compose, part)["volumes"]
+    told = " ".join(_service(compose, part)["command"])
+    assert all(f"/run/tls/{name}.pem" in told for name in ("authority", "certificate", "key"))
+    assert part in registry.certified()
+    assert "--tlsverify" in told or "pg_hba.conf" in told
+
+
 def test_every_mounted_file_exists(compose: dict[str, Any]) -> None:
     for service in compose["services"].values():
         for volume in service.get("volumes", ()):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from services.launcher import registry, secrets
+from services.launcher.parts.service import Service
 from services.launcher.registry import Kind, Zone
 from services.launcher.settings import REPOSITORY, Settings
 from services.launcher.site import Compose, Local
@@ -104,3 +105,25 @@ def test_every_service_of_a_database_has_a_role_in_the_provisioning() -> None:
 def test_infrastructure_needs_no_service() -> None:
     ours = {part.name for part in registry.services()}
     assert not [part.name for part in registry.PARTS if part.kind is Kind.INFRASTRUCTURE and ours & set(part.needs)]
+
+
+def test_what_is_set_for_one_service_reaches_no_other(tmp_path: Path) -> None:
+    """So keys of a bucket can be given to each zone, and the compute zone's are its own."""
+    own = {f"PLEXUS_{name.upper()}_WORK_ACCESS_KEY": f"of-{name}" for name in ("anonymise", "encode", "inference")}
+    settings = Settings.read({**own, "AWS_ACCESS_KEY_ID": "lies-around"}, data=tmp_path)
+    secrets.ensure(settings.secrets)
+    for part in registry.services():
+        environment = Service(part, settings).prepare().environment
+        told = {name: value for name, value in environment.items() if name in own or name.startswith("AWS_")}
+        assert told == {name: value for name, value in own.items() if name.startswith(f"PLEXUS_{part.name.upper()}_")}
+
+
+def test_under_compose_no_configuration_of_the_compute_zone_has_a_secret_of_the_hospital_zone() -> None:
+    for part in registry.services():
+        told = " ".join(registry.environment(part, Compose()).values())
+        assert set(re.findall(r"PLEXUS_SECRET_\w+", told)) <= {
+            f"PLEXUS_SECRET_{kind}_{part.name.upper()}" for kind in ("NATS", "POSTGRES")
+        }
+        assert ("postgres" in told) == (part.name in registry.DATABASE_ROLES)
+        if part.zone is Zone.COMPUTE:
+            assert "/run/secrets" not in told and "objects" not in told

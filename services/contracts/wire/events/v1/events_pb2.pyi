@@ -496,6 +496,7 @@ class AuditRecorded(_message.Message):
     ABOUT_FIELD_NUMBER: _builtins.int
     DESTINATION_FIELD_NUMBER: _builtins.int
     DESTINATION_ADDRESS_FIELD_NUMBER: _builtins.int
+    SETTINGS_FIELD_NUMBER: _builtins.int
     record_id: _builtins.str
     at: _builtins.str
     """RFC 3339, UTC"""
@@ -531,6 +532,10 @@ class AuditRecorded(_message.Message):
     """of a transfer: the AE title to which instances go"""
     destination_address: _builtins.str
     """its network address"""
+    @_builtins.property
+    def settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of a start: NAME=digest; they are compared, and not kept in the log"""
+
     def __init__(
         self,
         *,
@@ -556,10 +561,11 @@ class AuditRecorded(_message.Message):
         about: _builtins.str = ...,
         destination: _builtins.str = ...,
         destination_address: _builtins.str = ...,
+        settings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "action", b"action", "at", b"at", "bytes", b"bytes", "caller", b"caller", "destination", b"destination", "destination_address", b"destination_address", "detail", b"detail", "frames", b"frames", "instances", b"instances", "institution", b"institution", "job_id", b"job_id", "outcome", b"outcome", "proved_by", b"proved_by", "reason_code", b"reason_code", "record_id", b"record_id", "series_instance_uid", b"series_instance_uid", "service", b"service", "sop_instance_uid", b"sop_instance_uid", "source", b"source", "study_instance_uid", b"study_instance_uid", "trace_id", b"trace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["about", b"about", "action", b"action", "at", b"at", "bytes", b"bytes", "caller", b"caller", "destination", b"destination", "destination_address", b"destination_address", "detail", b"detail", "frames", b"frames", "instances", b"instances", "institution", b"institution", "job_id", b"job_id", "outcome", b"outcome", "proved_by", b"proved_by", "reason_code", b"reason_code", "record_id", b"record_id", "series_instance_uid", b"series_instance_uid", "service", b"service", "settings", b"settings", "sop_instance_uid", b"sop_instance_uid", "source", b"source", "study_instance_uid", b"study_instance_uid", "trace_id", b"trace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
