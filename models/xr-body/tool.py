@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 from processing_result import ProcessingResult
 from scipy import ndimage
 
-STEP = 4
-BLACK, LEAST_CONTRAST = 0.02, 0.05
+COARSE_PIXELS = 256
+"""About so many pixels has the shorter side of the copy that is worked on."""
+LEAST_CONTRAST = 0.05
 BINS = 128
 
 
 class ShadowTool(ImageProcessingTool):
-    """Otsu's threshold on a coarse copy, the largest piece, holes filled."""
+    """Otsu's threshold on a coarse copy, and again on what is darker; the largest piece, holes filled."""
 
     def version_id(self) -> str:
         """The version on the card."""
@@ -33,15 +34,20 @@ class ShadowTool(ImageProcessingTool):
         """The label map and its area, where the image says how large a pixel is."""
         image = img.as_numpy()[0]
         labels = np.zeros((1, *image.shape), np.uint8)
-        coarse = ndimage.uniform_filter(image, STEP)[::STEP, ::STEP]
+        step = max(1, min(image.shape) // COARSE_PIXELS)
+        coarse = ndimage.uniform_filter(image, step)[::step, ::step]
         if float(np.ptp(coarse)) > LEAST_CONTRAST:
-            shadow = ndimage.binary_opening(coarse > max(threshold(coarse), BLACK), iterations=2)
+            level = threshold(coarse)
+            darker = coarse[coarse <= level]
+            if float(np.ptp(darker)) > LEAST_CONTRAST:  # what is left may be soft tissue before an exposed detector
+                level = threshold(darker)
+            shadow = ndimage.binary_opening(coarse > level, iterations=2)
             things, count = ndimage.label(shadow)
             if count:
                 sizes = np.bincount(things.ravel())
                 sizes[0] = 0
                 body = ndimage.binary_fill_holes(things == sizes.argmax())
-                fine = np.kron(body, np.ones((STEP, STEP), bool))
+                fine = np.kron(body, np.ones((step, step), bool))
                 labels[0] = fine[: image.shape[0], : image.shape[1]]
         area = float(labels.sum()) * float(np.prod(img.metadata["spacing"][1:]))
         result = ProcessingResult(self.name(), {"Shadow": {"area": area if np.isfinite(area) else None}})

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,6 +36,7 @@ from services.inference.manifest import Entry
 from services.inference.model import Outcome, Prediction
 from services.inference.promises import check
 from services.launcher.errors import SetupError
+from services.launcher.setup import triton
 
 _PICTURES = 3
 _OPACITY = 0.45
