@@ -25,7 +25,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from services.catalogue.repository import described_card
+from services.catalogue.repository import RUNNER, described_card
 from services.chassis.faults import Fault
 from services.contracts.card import CardError, ModelCard, PackageKind
 from services.contracts.tensors import Units, sample_type
