@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from services.chassis.health import Health
 from services.chassis.log import Log
@@ -16,7 +17,9 @@ from services.inference.errors import ModelFailed
 from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
+from services.launcher import trial
 from tests.integration.inference_parts import triton_address, triton_settings, triton_spans  # noqa: F401  # fixtures
+from tests.unit.inference.series import make_slice
 from tests.unit.models.phantom import SPACING, chest, dice
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,14 +43,12 @@ async def ask(address: str, card: ModelCard, volume: np.ndarray, mode: SharedMem
         return Prediction(**{name: array.copy() for name, array in answer.arrays().items()})
 
 
-@pytest.mark.parametrize("mode", [SharedMemory.ON, SharedMemory.OFF])
-async def test_the_network_of_ct_unet_runs_over_a_chest_however_tensors_travel(
+async def test_the_network_of_ct_unet_runs_over_a_chest(
     triton_address: str,  # noqa: F811
     cards: dict[str, ModelCard],
-    mode: SharedMemory,
 ) -> None:
     phantom = chest()
-    answer = await ask(triton_address, cards["ct-unet"], phantom.hu, mode)
+    answer = await ask(triton_address, cards["ct-unet"], phantom.hu, SharedMemory.ON)
     assert answer.labels is not None and answer.measurements is not None
     # It has never seen a phantom: that it tells lungs from the rest is what can be asked.
     assert dice(np.isin(answer.labels, (1, 2)), phantom.left | phantom.right) > 0.5
@@ -58,8 +59,9 @@ async def test_an_application_and_a_tool_without_a_picture_answer(
     cards: dict[str, ModelCard],
 ) -> None:
     phantom = chest()
-    fat = await ask(triton_address, cards["ct-fat"], phantom.hu)
-    assert fat.labels is not None and np.array_equal(np.unique(fat.labels), np.unique([0, *np.unique(fat.labels)]))
+    phantom.hu[0, :9, :9] = -100
+    fat = await ask(triton_address, cards["ct-fat"], phantom.hu, SharedMemory.OFF)
+    assert fat.labels is not None and fat.labels[0, 4, 4] == 1
     body = await ask(triton_address, cards["ct-body"], phantom.hu)
     assert body.labels is None and body.measurements is not None and body.measurements[0, 0] > 1000
 
@@ -74,3 +76,18 @@ async def test_what_a_tool_refuses_fails_that_request_and_no_other(
     image[0, 20:40, 20:60] = 1
     answer = await ask(triton_address, cards["xr-body"], image)
     assert answer.labels is not None and answer.labels[0, 30, 40] == 1 and answer.labels[0, 5, 5] == 0
+
+
+def test_a_package_is_tried_on_a_folder_without_a_mesh(tmp_path: Path) -> None:
+    def plain(ds: Dataset, index: int) -> None:
+        ds.Rows, ds.Columns, ds.PixelData = 32, 32, np.full((32, 32), 924, np.int16).tobytes()
+
+    for index in range(4):
+        (tmp_path / f"{index}.dcm").write_bytes(make_slice(index, plain))
+    outcome, volume = trial.try_package(ROOT / "models" / "ct-fat", tmp_path)
+    assert outcome.prediction.labels is not None and (volume == -100).all()
+    assert outcome.prediction.measurements is not None
+    voxels = np.count_nonzero(outcome.prediction.labels)
+    assert outcome.prediction.measurements[0, 0] == pytest.approx(voxels * 2.5 * 0.8 * 0.7 / 1000)
+    assert len(trial.pictures(outcome, volume)) == 3
+    assert trial.main(ROOT / "models" / "xr-body", tmp_path, tmp_path / "out") == 1  # four images are not one
