@@ -20,6 +20,7 @@ import pytest
 
 from services.contracts.card import ModelCard
 from services.launcher.parts.triton import Triton
+from services.launcher.repository import lay_one
 from services.launcher.settings import Settings
 from tests.unit.inference.fakes import CARD
 
@@ -59,6 +60,45 @@ class TritonPythonModel:
             case 6: labels = np.zeros(volume.shape + (2,), np.uint8)
         return triton.InferenceResponse([triton.Tensor("labels", labels), triton.Tensor("measurements", measurements)])
 """
+
+
+EVERYTHING = """
+import numpy as np
+from image_processing_tool import ImageProcessingTool
+from processing_result import ProcessingResult
+
+class Everything(ImageProcessingTool):
+    def version_id(self): return "1.0.0"
+    def description(self): return "all outputs at once"
+    def can_process_image(self, img): return img.as_numpy().shape[-1] == 3
+    def process(self, img):
+        colours = img.as_numpy()
+        red = colours[..., 0]
+        result = ProcessingResult(self.name(), {"Large value": {"volume": float(red.sum())}, "seen": 0.75})
+        result.arrays = {
+            "labels": np.where(red > 100, 300, 0), "probabilities": (red / 255.0)[None], "map": red.astype(np.float32),
+            "boxes": [[0, 1, 1, 0, 2, 2]], "box_labels": [300], "box_scores": [0.5], "image": 255 - colours,
+        }
+        return result
+"""
+
+
+def everything_card() -> ModelCard:
+    """The card of a tool on loops in colour that makes every output."""
+    coded = {"code": "C0", "scheme": "99TEST", "meaning": "Test"}
+    return ModelCard.from_mapping(
+        {
+            **CARD,
+            "name": "everything",
+            "kind": "tool",
+            "input": {"kind": "frames", "units": "RGB"},
+            "outputs": ["labels", "probabilities", "measurements", "map", "boxes", "classes", "image"],
+            "labels": [{**CARD["labels"][0], "value": 300, "name": "Large value"}],
+            "classes": [{"name": "seen", "type": coded}],
+            "map": {"name": "red", "quantity": coded, "unit": coded},
+            "timeout_seconds": 30,
+        }
+    )
 
 
 def trouble_card(timeout_seconds: float = 60) -> ModelCard:
@@ -124,8 +164,12 @@ def triton_address(triton_settings: Settings, triton_spans: Spans) -> Iterator[s
     (trouble / "1").mkdir(parents=True)
     (trouble / "config.pbtxt").write_text(CONFIG)
     (trouble / "1" / "model.py").write_text(MODEL)
+    package = triton_settings.data / "everything"
+    package.mkdir()
+    (package / "tool.py").write_text(EVERYTHING)
+    lay_one(everything_card(), package, trouble.with_name("everything"))
     process = subprocess.Popen(
-        [*program.argv, "--load-model=trouble"],
+        [*program.argv, "--load-model=trouble", "--load-model=everything"],
         env=dict(program.environment),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

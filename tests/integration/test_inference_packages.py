@@ -18,7 +18,12 @@ from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
 from services.launcher import trial
-from tests.integration.inference_parts import triton_address, triton_settings, triton_spans  # noqa: F401  # fixtures
+from tests.integration.inference_parts import (  # noqa: F401  # fixtures
+    everything_card,
+    triton_address,
+    triton_settings,
+    triton_spans,
+)
 from tests.unit.inference.series import make_slice
 from tests.unit.models.phantom import SPACING, chest, dice
 
@@ -76,6 +81,29 @@ async def test_what_a_tool_refuses_fails_that_request_and_no_other(
     image[0, 20:40, 20:60] = 1
     answer = await ask(triton_address, cards["xr-body"], image)
     assert answer.labels is not None and answer.labels[0, 30, 40] == 1 and answer.labels[0, 5, 5] == 0
+
+
+@pytest.mark.parametrize("mode", [SharedMemory.ON, SharedMemory.OFF])
+async def test_every_output_comes_back_from_a_loop_in_colour_however_tensors_travel(
+    triton_address: str,  # noqa: F811
+    mode: SharedMemory,
+) -> None:
+    loop = np.random.default_rng(4).integers(0, 255, (3, 20, 30, 3), np.uint8)
+    card = everything_card()
+    geometry = Geometry((0, 1, 2), (3, 20, 30), (np.nan, np.nan, np.nan), np.eye(3))
+    async with (
+        triton.connected(triton_address, shared_memory=mode, log=Log("test"), health=Health()) as models,
+        models.room(card, geometry.shape) as room,
+    ):
+        room.volume[:] = loop
+        answer = await room.infer(geometry)
+        check(answer, card, geometry.shape)
+        red = loop[..., 0]
+        found = {str(name): np.array(array) for name, array in answer.arrays().items()}
+    assert found["labels"].dtype == np.uint16 and np.array_equal(found["labels"], np.where(red > 100, 300, 0))
+    assert np.array_equal(found["probabilities"][0], red) and np.array_equal(found["map"], red)
+    assert np.array_equal(found["image"], 255 - loop) and found["classes"].tolist() == [0.75]
+    assert found["boxes"].tolist() == [[0, 1, 1, 0, 2, 2]] and found["box_scores"].tolist() == [0.5]
 
 
 def test_a_package_is_tried_on_a_folder_without_a_mesh(tmp_path: Path) -> None:
