@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.catalogue.repository import lay
 from services.contracts.card import ModelCard
 from services.launcher.parts.triton import Triton
 from services.launcher.settings import Settings
@@ -59,6 +60,45 @@ class TritonPythonModel:
             case 6: labels = np.zeros(volume.shape + (2,), np.uint8)
         return triton.InferenceResponse([triton.Tensor("labels", labels), triton.Tensor("measurements", measurements)])
 """
+
+
+EVERYTHING = """
+import numpy as np
+from image_processing_tool import ImageProcessingTool
+from processing_result import ProcessingResult
+
+class Everything(ImageProcessingTool):
+    def version_id(self): return "1.0.0"
+    def description(self): return "all outputs at once"
+    def can_process_image(self, img): return img.as_numpy().shape[-1] == 3
+    def process(self, img):
+        colours = img.as_numpy()
+        red = colours[..., 0]
+        result = ProcessingResult(self.name(), {"Large value": {"volume": float(red.sum())}, "seen": 0.75})
+        result.arrays = {
+            "labels": np.where(red > 100, 300, 0), "probabilities": (red / 255.0)[None], "map": red.astype(np.float32),
+            "boxes": [[0, 1, 1, 0, 2, 2]], "box_labels": [300], "box_scores": [0.5], "image": 255 - colours,
+        }
+        return result
+"""
+
+
+def everything_card() -> ModelCard:
+    """The card of a tool on loops in colour that makes every output."""
+    coded = {"code": "C0", "scheme": "99TEST", "meaning": "Test"}
+    return ModelCard.from_mapping(
+        {
+            **CARD,
+            "name": "everything",
+            "kind": "tool",
+            "input": {"kind": "frames", "units": "RGB"},
+            "outputs": ["labels", "probabilities", "measurements", "map", "boxes", "classes", "image"],
+            "labels": [{**CARD["labels"][0], "value": 300, "name": "Large value"}],
+            "classes": [{"name": "seen", "type": coded}],
+            "map": {"name": "red", "quantity": coded, "unit": coded},
+            "timeout_seconds": 30,
+        }
+    )
 
 
 def trouble_card(timeout_seconds: float = 60) -> ModelCard:
@@ -121,11 +161,15 @@ def triton_address(triton_settings: Settings, triton_spans: Spans) -> Iterator[s
     part = Triton(triton_settings)
     program = part.prepare()
     repository = triton_settings.data / "triton" / "models"
-    served = [trouble_card().served, *serve_shipped(repository)]
+    served = [trouble_card().served, everything_card().served, *serve_shipped(repository)]
     trouble = repository / served[0]
     (trouble / "1").mkdir(parents=True)
     (trouble / "config.pbtxt").write_text(CONFIG)
     (trouble / "1" / "model.py").write_text(MODEL)
+    package = triton_settings.data / "everything"
+    package.mkdir()
+    (package / "tool.py").write_text(EVERYTHING)
+    lay(everything_card(), package, repository / served[1])
     process = subprocess.Popen(
         [*program.argv, *(f"--load-model={name}" for name in served)],
         env=dict(program.environment),

@@ -113,10 +113,10 @@ async def test_a_job_that_is_stopped_leaves_its_model_alone(triton_address: str)
         return False
 
     async def infer(_: JobReleased) -> None:
-        async with server(triton_address) as models, models.room((4, 5, 6)) as room:
+        async with server(triton_address) as models, models.room(trouble_card(), (4, 5, 6)) as room:
             room.volume[:] = trouble(2)  # takes three seconds
             asked.set()
-            await room.infer(trouble_card(), geometry_of(trouble(2)))
+            await room.infer(geometry_of(trouble(2)))
             answered.set()
 
     stopping = Stopping(nothing)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydicom.dataset import Dataset
 
 from services.chassis.health import Health
 from services.chassis.log import Log
@@ -15,8 +16,15 @@ from services.inference.errors import ModelFailed
 from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
-from tests.integration.inference_parts import triton_address, triton_settings, triton_spans  # noqa: F401  # fixtures
+from services.launcher import trial
+from tests.integration.inference_parts import (  # noqa: F401  # fixtures
+    everything_card,
+    triton_address,
+    triton_settings,
+    triton_spans,
+)
 from tests.packages import shipped_cards
+from tests.unit.inference.series import make_slice
 from tests.unit.models.phantom import SPACING, chest, dice
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,14 +48,12 @@ async def ask(address: str, card: ModelCard, volume: np.ndarray, mode: SharedMem
         return Prediction(**{name: array.copy() for name, array in answer.arrays().items()})
 
 
-@pytest.mark.parametrize("mode", [SharedMemory.ON, SharedMemory.OFF])
-async def test_the_network_of_ct_unet_runs_over_a_chest_however_tensors_travel(
+async def test_the_network_of_ct_unet_runs_over_a_chest(
     triton_address: str,  # noqa: F811
     cards: dict[str, ModelCard],
-    mode: SharedMemory,
 ) -> None:
     phantom = chest()
-    answer = await ask(triton_address, cards["ct-unet"], phantom.hu, mode)
+    answer = await ask(triton_address, cards["ct-unet"], phantom.hu, SharedMemory.ON)
     assert answer.labels is not None and answer.measurements is not None
     # It has never seen a phantom: that it tells lungs from the rest is what can be asked.
     assert dice(np.isin(answer.labels, (1, 2)), phantom.left | phantom.right) > 0.5
@@ -58,8 +64,9 @@ async def test_an_application_and_a_tool_without_a_picture_answer(
     cards: dict[str, ModelCard],
 ) -> None:
     phantom = chest()
-    fat = await ask(triton_address, cards["ct-fat"], phantom.hu)
-    assert fat.labels is not None and np.array_equal(np.unique(fat.labels), np.unique([0, *np.unique(fat.labels)]))
+    phantom.hu[0, :9, :9] = -100
+    fat = await ask(triton_address, cards["ct-fat"], phantom.hu, SharedMemory.OFF)
+    assert fat.labels is not None and fat.labels[0, 4, 4] == 1
     body = await ask(triton_address, cards["ct-body"], phantom.hu)
     assert body.labels is None and body.measurements is not None and body.measurements[0, 0] > 1000
 
@@ -74,3 +81,41 @@ async def test_what_a_tool_refuses_fails_that_request_and_no_other(
     image[0, 20:40, 20:60] = 1
     answer = await ask(triton_address, cards["xr-body"], image)
     assert answer.labels is not None and answer.labels[0, 30, 40] == 1 and answer.labels[0, 5, 5] == 0
+
+
+@pytest.mark.parametrize("mode", [SharedMemory.ON, SharedMemory.OFF])
+async def test_every_output_comes_back_from_a_loop_in_colour_however_tensors_travel(
+    triton_address: str,  # noqa: F811
+    mode: SharedMemory,
+) -> None:
+    loop = np.random.default_rng(4).integers(0, 255, (3, 20, 30, 3), np.uint8)
+    card = everything_card()
+    geometry = Geometry((0, 1, 2), (3, 20, 30), (np.nan, np.nan, np.nan), np.eye(3))
+    async with (
+        triton.connected(triton_address, shared_memory=mode, log=Log("test"), health=Health()) as models,
+        models.room(card, geometry.shape) as room,
+    ):
+        room.volume[:] = loop
+        answer = await room.infer(geometry)
+        check(answer, card, geometry.shape)
+        red = loop[..., 0]
+        found = {str(name): np.array(array) for name, array in answer.arrays().items()}
+    assert found["labels"].dtype == np.uint16 and np.array_equal(found["labels"], np.where(red > 100, 300, 0))
+    assert np.array_equal(found["probabilities"][0], red) and np.array_equal(found["map"], red)
+    assert np.array_equal(found["image"], 255 - loop) and found["classes"].tolist() == [0.75]
+    assert found["boxes"].tolist() == [[0, 1, 1, 0, 2, 2]] and found["box_scores"].tolist() == [0.5]
+
+
+def test_a_package_is_tried_on_a_folder_without_a_mesh(tmp_path: Path) -> None:
+    def plain(ds: Dataset, index: int) -> None:
+        ds.Rows, ds.Columns, ds.PixelData = 32, 32, np.full((32, 32), 924, np.int16).tobytes()
+
+    for index in range(4):
+        (tmp_path / f"{index}.dcm").write_bytes(make_slice(index, plain))
+    outcome, volume = trial.try_package(ROOT / "models" / "ct-fat", tmp_path)
+    assert outcome.prediction.labels is not None and (volume == -100).all()
+    assert outcome.prediction.measurements is not None
+    voxels = np.count_nonzero(outcome.prediction.labels)
+    assert outcome.prediction.measurements[0, 0] == pytest.approx(voxels * 2.5 * 0.8 * 0.7 / 1000)
+    assert all(picture.size == (32, 32) for _, picture in trial.pictures(outcome, volume))
+    assert trial.main(ROOT / "models" / "xr-body", tmp_path, tmp_path / "out") == 1  # four images are not one
