@@ -18,6 +18,7 @@ from pydicom import Dataset
 from services.contracts.card import ResultKind
 from services.encode.adapters.highdicom import HighdicomEncoder
 from services.encode.model import Document, Kind
+from services.encode.plan import SOP_CLASSES
 from services.encode.surface import surface_of
 from tests.unit.encode.kinds import SOURCES, Source, ct, enhanced, everything
 from tests.unit.encode.made import AXIAL, LEFT, OBLIQUE, PLANES, SERIES, SPACING, STUDY, boxes, card, pseudonym, read
@@ -63,6 +64,7 @@ def test_each_kind_that_a_source_can_carry_is_made_in_a_series_of_its_own(name: 
     assert len(series) == len(EXPECTED[name]) == len({uid for _, uid in series})
     assert len({document.sop_instance_uid for document in documents}) == len(documents)
     assert {document.study_instance_uid for document in documents} == {STUDY}
+    assert all(document.sop_class_uid in SOP_CLASSES[document.kind] for document in documents)
     numbers = {read(document).SeriesNumber for document in documents}
     assert len(numbers) == len(series)
 

@@ -41,6 +41,11 @@ from tests.unit.encode.made import (
 ENCODER = HighdicomEncoder(omit_empty_frames=True)
 
 
+def _groups(document: Document) -> Any:
+    content: Any = hd.sr.Comprehensive3DSR.from_dataset(read(document)).content
+    return content.get_image_measurement_groups()
+
+
 def _documents(told: dict[str, Any], source: str = "CT volume", **arrays: Any) -> tuple[Document, ...]:
     return ENCODER.encode(SOURCES[source]().task(told, **arrays))
 
@@ -76,7 +81,10 @@ def test_300_labels_become_a_label_map() -> None:
     labels = (np.arange(PLANES * ROWS * COLUMNS) % 301).astype(np.uint16).reshape(PLANES, ROWS, COLUMNS)
     seg = _of(_documents(told, labels=labels), Kind.SEG)
     assert (seg.SOPClassUID, seg.BitsAllocated) == ("1.2.840.10008.5.1.4.1.1.66.7", 16)
-    assert np.array_equal(hd.seg.Segmentation.from_dataset(seg).get_volume(combine_segments=True).array, labels)
+    drawn = hd.seg.Segmentation.from_dataset(seg).get_pixels_by_source_instance(
+        [sop(plane) for plane in range(PLANES)], combine_segments=True
+    )
+    assert np.array_equal(drawn, labels)
 
 
 def test_the_card_may_ask_for_a_label_map_and_for_empty_frames() -> None:
@@ -102,7 +110,7 @@ def test_no_box_is_a_finding_that_is_absent() -> None:
     told = card(task="detection", measurements=[])
     none = {"boxes": np.empty((0, 6), np.float32), "box_labels": np.empty(0, np.uint16)}
     (only,) = _documents(told, "CR", **none, box_scores=np.empty(0, np.float32))
-    groups = hd.sr.Comprehensive3DSR.from_dataset(read(only)).content.get_image_measurement_groups()
+    groups = _groups(only)
     assert [item.value.meaning for group in groups for item in group.get_qualitative_evaluations()].count("Absent") == 2
 
 
@@ -110,7 +118,7 @@ def test_classes_are_present_or_absent_with_their_certainty() -> None:
     told, arrays = everything(1)
     told = {**told, "task": "classification", "labels": [], "measurements": [], "map": None}
     (only,) = _documents(told, "CR", classes=arrays["classes"])
-    (group,) = hd.sr.Comprehensive3DSR.from_dataset(read(only)).content.get_image_measurement_groups()
+    (group,) = _groups(only)
     assert group.finding_type.meaning == "Pneumonia"
     assert [(item.name.value, item.value, item.unit.value) for item in group.get_measurements()] == [
         ("111012", 87.5, "%")
@@ -124,7 +132,7 @@ def test_a_measurement_of_the_whole_input_has_its_unit_and_its_method() -> None:
         {**told["measurements"][0], "method": {"code": "126030", "scheme": "DCM", "meaning": "Sum"}}
     ]
     (only,) = _documents(told, "CR", measurements=np.array([[12.5]], np.float32))
-    (group,) = hd.sr.Comprehensive3DSR.from_dataset(read(only)).content.get_image_measurement_groups()
+    (group,) = _groups(only)
     (volume,) = group.get_measurements()
     assert (volume.name.meaning, volume.value, volume.unit.value) == ("Volume", 12.5, "mL")
     assert "126030" in str(volume)
@@ -193,7 +201,7 @@ def test_letters_that_a_page_has_no_font_for_do_not_break_it() -> None:
 
 
 def test_pictures_are_asked_for_only_when_somebody_sees_them() -> None:
-    arrays = {"labels": boxes(), "measurements": measured()}
+    arrays: dict[str, Any] = {"labels": boxes(), "measurements": measured()}
     assert pictures_of(said(card(), PLANES, **arrays)) == ()
     assert pictures_of(said(card(results={"PDF": {}}), PLANES, **arrays)) == (1, 2)
     nothing = {**arrays, "labels": np.zeros_like(boxes())}
