@@ -20,6 +20,7 @@ from services.bridge.model import STORAGE_CLASSES
 from services.bridge.settings import Settings as BridgeSettings
 from services.dicom.attributes import INSTANCE, SERIES, STUDY, Attribute
 from services.dicom.reasons import Reason
+from services.encode.plan import ORDER, SOP_CLASSES
 from services.pixels.table import table as transfer_syntaxes
 from services.store.model import Level
 from services.store.search import SEARCHABLE
@@ -67,6 +68,16 @@ def _keywords(attributes: Iterable[Attribute]) -> str:
     return ", ".join(attribute.keyword for attribute in attributes)
 
 
+def result_objects() -> str:
+    """The SOP classes that a model's result becomes, in the order in which they are stored."""
+    rows = [
+        (f"`{kind}`", UID_dictionary.get(uid, ("Label Map Segmentation Storage",))[0], uid)
+        for kind in ORDER
+        for uid in SOP_CLASSES[kind]
+    ]
+    return table(("kind (of the card's `results`)", "SOP class", "UID"), rows)
+
+
 def bridge_settings() -> str:
     """What a site can set of DIMSE."""
     return settings_of(BridgeSettings, without={"http_host", "log_level", "otlp_endpoint", "spans_file"})
@@ -101,6 +112,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "storage-sop-classes": storage_sop_classes,
     "failure-reasons": failure_reasons,
     "search-keys": search_keys,
+    "result-objects": result_objects,
     "bridge-settings": bridge_settings,
     "transfer-syntaxes": transfer_syntaxes,
 }

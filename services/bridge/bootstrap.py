@@ -11,7 +11,7 @@ from services.bridge.adapters.ingest import IngestArchive
 from services.bridge.adapters.line import Caller
 from services.bridge.adapters.opentelemetry import RequestTally, Tally
 from services.bridge.adapters.reporting import AssociationReporting, DeskCallback
-from services.bridge.adapters.storing import AssociationDestinations
+from services.bridge.adapters.storing import AssociationDestinations, AssociationOutlet
 from services.bridge.adapters.tls import server_context
 from services.bridge.committing import Asked, InHand, report
 from services.bridge.exchanging import Response, addresses
@@ -19,6 +19,7 @@ from services.bridge.handlers import Reception
 from services.bridge.model import Admission
 from services.bridge.refusing import entered, refused
 from services.bridge.scp import Listener
+from services.bridge.sending import Sending, rules
 from services.bridge.serving import allowed, serve, take
 from services.bridge.settings import Settings
 from services.bridge.subscriptions import subscriptions
@@ -85,7 +86,11 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     if bus is not None:
         reporting = AssociationReporting(caller, book, ae_title=settings.ae_title)
         reported = partial(report, checker=library, reporting=reporting, in_hand=in_hand, log=frame.log)
-        background += [partial(bus.consume, each) for each in subscriptions(report=reported)]
+        wanted = rules(settings.send_results)
+        outlet = AssociationOutlet(caller, book, ae_title=settings.ae_title)
+        sending = Sending(wanted, library=library, outlet=outlet, events=bus, log=frame.log)
+        send = sending.send if wanted else None
+        background += [partial(bus.consume, each) for each in subscriptions(report=reported, send=send)]
     life = told(bus, partial(records.life, "bridge"), settings) if bus is not None else None
     return Runtime(background=background, life=life)
 

@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from services.bridge.exchanging import addresses
+from services.bridge.sending import rules
 from services.chassis.settings import ServiceSettings, configured
 
 AeTitle = Annotated[str, Field(pattern=r"^[!-\[\]-~][ -\[\]-~]{0,15}$")]
@@ -53,6 +54,8 @@ class Settings(ServiceSettings):
     `WORKSTATION=10.1.2.3:104, CT1=10.1.2.4:11112`."""
     peers_file: Path | None = None
     """A file with the same, one to a line, `#` before remarks. It is read again whenever it changes."""
+    send_results: str = ""
+    """The kinds of results that go to a peer of `peers` as soon as a job has made them: `PACS=SEG SR PDF, VNA=*`."""
     accept_unknown_sop_classes: bool = False
     """Take private SOP classes, and those that our dictionary does not know, for storage."""
 
@@ -82,6 +85,12 @@ class Settings(ServiceSettings):
     @classmethod
     def _check(cls, value: str) -> str:
         addresses(value)
+        return value
+
+    @field_validator("send_results")
+    @classmethod
+    def _check_rules(cls, value: str) -> str:
+        rules(value)
         return value
 
     @field_validator("calling_ae_titles", "querying_ae_titles", mode="before")

@@ -54,7 +54,10 @@ VOICES: Final = (
     Voice(
         "bridge",
         says=(subjects.COMMITMENT_REQUESTED, subjects.AUDIT_RECORDED),
-        hears=(_hears("bridge", HOSPITAL, subjects.COMMITMENT_REQUESTED),),
+        hears=(
+            _hears("bridge", HOSPITAL, subjects.COMMITMENT_REQUESTED),
+            _hears("bridge", HOSPITAL, subjects.JOB_COMPLETED),
+        ),
     ),
     Voice(
         "ingest",

@@ -72,5 +72,6 @@ def _heated(picture: Pixels, values: NDArray[np.float32]) -> Pixels:
 
 def _write(picture: Pixels, text: str, x: int, y: int) -> None:
     plain = text.encode("ascii", "replace").decode()
-    for colour, width in (((0, 0, 0), 3), ((255, 255, 255), 1)):
-        cv2.putText(picture, plain, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, colour, width, cv2.LINE_AA)
+    (width, height), _ = cv2.getTextSize(plain, cv2.FONT_HERSHEY_SIMPLEX, 0.5, 1)
+    cv2.rectangle(picture, (x - 3, y - height - 4), (x + width + 3, y + 5), (0, 0, 0), cv2.FILLED)
+    cv2.putText(picture, plain, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)

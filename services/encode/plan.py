@@ -23,6 +23,18 @@ ORDER = (
 
 MAX_PICTURES = 3
 
+SOP_CLASSES: Mapping[ResultKind, tuple[str, ...]] = {
+    ResultKind.SEG: ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"),
+    ResultKind.PM: ("1.2.840.10008.5.1.4.1.1.30",),
+    ResultKind.SC: ("1.2.840.10008.5.1.4.1.1.7",),
+    ResultKind.GSPS: ("1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.11.2"),
+    ResultKind.STL: ("1.2.840.10008.5.1.4.1.1.104.3",),
+    ResultKind.KO: ("1.2.840.10008.5.1.4.1.1.88.59",),
+    ResultKind.PDF: ("1.2.840.10008.5.1.4.1.1.104.1",),
+    ResultKind.SR: ("1.2.840.10008.5.1.4.1.1.88.34",),
+}
+"""What we create, by kind. A colour source gets a colour presentation state; more than 255 segments, a label map."""
+
 
 def kinds_of(result: InferredResult) -> Mapping[ResultKind, Mapping[str, Any]]:
     """The kinds of objects to make, each with its options.

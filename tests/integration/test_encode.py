@@ -28,7 +28,8 @@ from services.chassis.log import Log
 from services.contracts import calls, subjects
 from services.contracts.events import AuditRecorded, Event, JobCompleted, JobFailed, JobInferred, JobProgressed
 from tests.conftest import free_port
-from tests.unit.encode.made import PLANES, SERIES, STUDY, header, inferred, packed, pseudonym, sop
+from tests.unit.encode.kinds import ct
+from tests.unit.encode.made import PLANES, SERIES, STUDY, card, header, inferred, packed, pseudonym, sop
 
 EventT = TypeVar("EventT", bound=Event)
 
@@ -54,6 +55,7 @@ class Archive(calls.ArchiveServicer):
     """Has headers, and may be away for some calls."""
 
     instances: dict[str, bytes] = field(default_factory=lambda: dict(HEADERS))
+    whole: dict[str, bytes] = field(default_factory=dict)
     away_for: int = 0
     callers: set[str] = field(default_factory=set)
 
@@ -63,6 +65,9 @@ class Archive(calls.ArchiveServicer):
             self.away_for -= 1
             raise PassingFault("database-unavailable", "the database does not answer")
         found = self.instances.get(request.sop_instance_uid)
+        if not request.header_only:
+            assert request.transfer_syntax_uid == "1.2.840.10008.1.2.1"
+            found = self.whole.get(request.sop_instance_uid)
         if found is None:
             raise PermanentFault("no-such-instance", "there is no such instance")
         for start in range(0, len(found), 100):
@@ -138,9 +143,9 @@ class World:
         # In a thread: what it may still ask the neighbours, this loop has to answer.
         return await asyncio.to_thread(self.process.wait, 60)
 
-    async def infer(self, **changed: Any) -> JobInferred:
+    async def infer(self, results: dict[str, Any] | None = None, **changed: Any) -> JobInferred:
         """Put a result into the work store and say so, as inference does."""
-        data = packed(job_id=self.job_id)
+        data = packed(job_id=self.job_id, **({} if results is None else {"card": card(results=results)}))
         path = self.folder / "work" / "jobs" / self.job_id / "result.npz"
         path.parent.mkdir(parents=True)
         path.write_bytes(data)
@@ -241,6 +246,15 @@ async def test_a_result_crosses_back_and_the_process_stops_in_order(world: World
     spans = (world.folder / "spans.jsonl").read_text()
     for name in ("encode SEG", "encode SR", "Anonymise/Reidentify", "Archive/ReadInstance", "Ingest/Store"):
         assert f'"{name}"' in spans
+
+
+async def test_the_card_says_what_is_made_and_pictures_come_from_the_archive(world: World) -> None:
+    world.archive.whole = {sop(1): ct().files[1]}
+    await world.infer(results={"SEG": {}, "SC": {}, "PDF": {}, "KO": {}, "SR": {}})
+    await world.until(lambda: world.of(JobCompleted))
+    (completed,) = world.of(JobCompleted)
+    assert [result.kind for result in completed.results] == ["SEG", "SC", "KO", "PDF", "SR"]
+    assert world.ingest.modalities() == ["SEG", "OT", "KO", "DOC", "SR"]
 
 
 async def test_no_phi_gets_into_logs_and_spans(world: World) -> None:

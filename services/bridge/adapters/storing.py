@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -99,6 +100,30 @@ class AssociationSink:
 def _fragments(data: bytes, size: int) -> Iterator[tuple[bytes, bool]]:
     for start in range(0, max(len(data), 1), size):
         yield data[start : start + size], start + size >= len(data)
+
+
+class AssociationOutlet:
+    """`Outlet` by associations that we open of our own accord."""
+
+    def __init__(self, caller: Caller, addresses: Addresses, *, ae_title: str) -> None:
+        self._caller = caller
+        self._addresses = addresses
+        self._ae_title = ae_title
+
+    @asynccontextmanager
+    async def open(
+        self, ae_title: str, proposals: Sequence[tuple[str, tuple[str, ...]]]
+    ) -> AsyncIterator[AssociationSink]:
+        """See `Outlet.open`."""
+        address = self._addresses.of(ae_title)
+        if address is None:
+            raise UnreachableError("peer-unknown")
+        called = self._caller.call(ae_title, address, proposals, calling=self._ae_title)
+        line = await asyncio.to_thread(called.__enter__)
+        try:
+            yield AssociationSink(line, asyncio.to_thread, first_message_id=0)
+        finally:
+            await asyncio.to_thread(called.__exit__, None, None, None)
 
 
 class AssociationDestinations:

@@ -19,6 +19,7 @@ from services.encode.errors import (
 )
 from services.encode.handlers import encode_job, fail_job
 from services.encode.model import Kind
+from tests.unit.encode.kinds import ct
 from tests.unit.encode.made import (
     JOB,
     NAMES,
@@ -29,6 +30,7 @@ from tests.unit.encode.made import (
     Door,
     Results,
     Said,
+    card,
     header,
     inferred,
     original,
@@ -160,6 +162,21 @@ async def test_a_new_revision_names_the_report_that_it_replaces_when_there_is_on
     world.archive.instances[NAMES.instance("job-0", Kind.SR).sop_instance_uid] = header(0)
     await world.run()
     assert "PredecessorDocumentsSequence" in read(list(world.door.kept.values())[-1])
+
+
+async def test_key_pictures_are_drawn_on_pixels_that_the_archive_gives(world: World) -> None:
+    world.data = packed(card=card(results={"PDF": {}, "SC": {}, "SR": {}}))
+    world.results.objects[f"jobs/{JOB}/result.npz"] = world.data
+    source = ct()
+    world.archive.whole = {sop(1): source.files[1]}
+    await world.run()
+    assert world.archive.shown == [sop(1), sop(2)]  # the second has no pixels that can be had
+    assert world.kinds() == [Kind.SC, Kind.PDF, Kind.SR]
+
+
+async def test_no_pixels_are_asked_for_when_nobody_sees_them(world: World) -> None:
+    await world.run()
+    assert world.archive.shown == []
 
 
 @pytest.mark.parametrize(

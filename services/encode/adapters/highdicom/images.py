@@ -35,9 +35,10 @@ def _base(task: Task, sources: Sources, plane: int) -> NDArray[np.uint8] | None:
     """A plane of the source as a viewer would show it first."""
     ds, frame = sources.planes[plane].instance, sources.planes[plane].frame
     data = task.pictures.get(str(ds.SOPInstanceUID))
-    if data is None:
+    whole = dcmread(BytesIO(data)) if data is not None else Dataset()
+    if "PixelData" not in whole:
         return None
-    values = pixel_array(dcmread(BytesIO(data)), index=frame - 1)  # YBR comes as RGB
+    values = pixel_array(whole, index=frame - 1)  # YBR comes as RGB
     if values.ndim == 3:
         return np.asarray(values, np.uint8) if values.dtype == np.uint8 else np.asarray(values >> 8, np.uint8)
     slope, intercept = (_number(ds, frame, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))

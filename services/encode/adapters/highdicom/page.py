@@ -73,7 +73,9 @@ def _findings(task: Task, findings: Sequence[Finding]) -> list[str]:
 
 def _measured(item: tuple[Measurement, float]) -> str:
     measurement, value = item
-    return f"{measurement.name} {value:.5g} {measurement.unit.code.strip('[]')}"
+    unit = measurement.unit
+    # UCUM codes with brackets and braces are for machines.
+    return f"{measurement.name} {value:.5g} {unit.meaning if set(unit.code) & set('[]{}') else unit.code}"
 
 
 def _pictures(page: Page, y: float, pictures: Pictures) -> None:

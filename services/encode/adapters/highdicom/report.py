@@ -131,7 +131,7 @@ def _group(finding: Finding, sources: Sources, seg: Dataset | None, author: Auth
     if seg is None or finding.number is None:
         there = [_presence(there=True)] if looked_for else None
         return sr.MeasurementsAndQualitativeEvaluations(qualitative_evaluations=there, **shared)
-    segment = next(item for item in seg.SegmentSequence if item.TrackingUID == uid)
+    segment = next(item for item in seg.SegmentSequence if item.get("TrackingUID") == uid)
     referenced = sr.ReferencedSegment(
         sop_class_uid=seg.SOPClassUID,
         sop_instance_uid=seg.SOPInstanceUID,
