@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from services.dicom.reasons import Reason
 from services.pixels.table import table as transfer_syntaxes
 from services.store.model import Level
 from services.store.search import SEARCHABLE
+from services.worklist.ups.table import ROWS, Row
 
 PAGE: Final = Path(__file__).with_name("conformance.md")
 _BLOCK: Final = re.compile(r"(<!-- table: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -67,6 +68,20 @@ def _keywords(attributes: Iterable[Attribute]) -> str:
     return ", ".join(attribute.keyword for attribute in attributes)
 
 
+def work_items() -> str:
+    """What UPS-RS asks for and answers, attribute by attribute."""
+    return table(
+        ("attribute", "create", "update", "final", "answered"),
+        ((f"{'>' * depth}{row.keyword}", row.create, row.set, row.final, row.answer) for depth, row in _rows(ROWS, 0)),
+    )
+
+
+def _rows(rows: Iterable[Row], depth: int) -> Iterator[tuple[int, Row]]:
+    for row in rows:
+        yield depth, row
+        yield from _rows(row.rows, depth + 1)
+
+
 def bridge_settings() -> str:
     """What a site can set of DIMSE."""
     return settings_of(BridgeSettings, without={"http_host", "log_level", "otlp_endpoint", "spans_file"})
@@ -101,6 +116,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "storage-sop-classes": storage_sop_classes,
     "failure-reasons": failure_reasons,
     "search-keys": search_keys,
+    "work-items": work_items,
     "bridge-settings": bridge_settings,
     "transfer-syntaxes": transfer_syntaxes,
 }
