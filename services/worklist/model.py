@@ -107,6 +107,7 @@ class Job:
         trace_id: of the first attempt.
         sender: with whom it shares a turn: who asked, or the study.
         run: 0, and 1 more for each time that somebody wanted it made again.
+        trace_parent: where the newest attempt was asked for (W3C `traceparent`): what it brings belongs there.
         deadline: when it is given up if it has not ended.
         admitted_at: when the mesh, or a performer outside, took it.
         finished_at: when it completed, failed or was cancelled.
@@ -139,6 +140,7 @@ class Job:
     performer: Performer = Performer.MESH
     sender: str = ""
     run: int = 0
+    trace_parent: str = ""
     deadline: datetime | None = None
     admitted_at: datetime | None = None
     change: int = 0
@@ -300,6 +302,7 @@ def rule(
     *,
     at: datetime,
     trace_id: str,
+    trace_parent: str = "",
     new_id: Callable[[], str],
 ) -> Ruling:
     """One job for each model that selects the series, unless it is there or a newer revision is.
@@ -337,6 +340,7 @@ def rule(
                 requested_at=at,
                 supersedes=replaced[0].id if replaced else "",
                 trace_id=trace_id,
+                trace_parent=trace_parent,
                 performer=performer_of(card),
                 sender=settled.study_instance_uid,
             )

@@ -146,6 +146,7 @@ async def _one(
             requested_at=at,
             supersedes=done[-1].id if done else "",
             trace_id=telemetry.trace_id(),
+            trace_parent=handlers.trace_parent_now(),
             priority=wish.priority,
             performer=model.performer_of(card),
             sender=source.study_instance_uid if principal.subject == "local" else principal.subject,
