@@ -20,10 +20,16 @@ from services.chassis.outbox import Outbox
 from services.contracts.events import JobCancelled, JobInferred, Result
 from services.worklist import handlers
 from services.worklist.adapters.postgres import PostgresJobs
+from services.worklist.adapters.workitems import PostgresWorkItems
 from services.worklist.errors import JobConflictError
 from services.worklist.model import Job, JobQuery, JobState, Priority
-from services.worklist.ports import Candidate, Decision, Jobs
+from services.worklist.ports import Candidate, Decision, ItemDecision, Jobs
 from services.worklist.turns import Rules
+from services.worklist.ups import states
+from services.worklist.ups.item import StepState
+from services.worklist.ups.making import new_item
+from services.worklist.ups.refusals import WorkItemRefusedError
+from tests.integration.ups_client import workitem
 from tests.unit.worklist.samples import (
     SERIES,
     STUDY,
