@@ -26,6 +26,7 @@ from services.worklist import model
 from services.worklist.errors import NoSuchJobError, RuleFailedError
 from services.worklist.model import Job, JobFact, Performer
 from services.worklist.ports import Attributes, Candidate, Decision, Facts, Jobs, Journal, SeriesArchive
+from services.worklist.ruling import rule
 from services.worklist.turns import Rules, pick
 from services.worklist.ups.making import Input, item_of
 
@@ -53,7 +54,7 @@ async def select(
         at, trace_id, trace_parent = now(), telemetry.trace_id(), trace_parent_now()
 
         def decide(of_series: Sequence[Job]) -> Decision:
-            ruling = model.rule(
+            ruling = rule(
                 settled,
                 cards,
                 of_series,
