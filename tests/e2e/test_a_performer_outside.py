@@ -89,8 +89,8 @@ def test_a_work_item_that_is_cancelled_stops_what_works_on_it(site: Site, sample
 
     def stopped() -> bool:
         """Whoever had it in hand, or came to it later, let it be."""
-        lines = [line for part in ("inference", "encode") for line in (site.data / "logs" / f"{part}.log").open()]
-        return any('"job.stopped"' in line and job["id"] in line for line in lines)
+        logs = [(site.data / "logs" / f"{part}.log").read_text() for part in ("inference", "encode")]
+        return any('"job.stopped"' in line and job["id"] in line for log in logs for line in log.splitlines())
 
     site.until(stopped)
     after = site.http.get(f"/jobs/{job['id']}").json()
