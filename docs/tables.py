@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from services.encode.plan import ORDER, SOP_CLASSES
 from services.pixels.table import table as transfer_syntaxes
 from services.store.model import Level
 from services.store.search import SEARCHABLE
+from services.worklist.ups.table import ROWS, Row
 
 PAGE: Final = Path(__file__).with_name("conformance.md")
 _BLOCK: Final = re.compile(r"(<!-- table: (?P<name>[a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -78,6 +79,20 @@ def result_objects() -> str:
     return table(("kind (of the card's `results`)", "SOP class", "UID"), rows)
 
 
+def work_items() -> str:
+    """What UPS-RS asks for and answers, attribute by attribute."""
+    return table(
+        ("attribute", "create", "update", "final", "answered"),
+        ((f"{'>' * depth}{row.keyword}", row.create, row.set, row.final, row.answer) for depth, row in _rows(ROWS, 0)),
+    )
+
+
+def _rows(rows: Iterable[Row], depth: int) -> Iterator[tuple[int, Row]]:
+    for row in rows:
+        yield depth, row
+        yield from _rows(row.rows, depth + 1)
+
+
 def bridge_settings() -> str:
     """What a site can set of DIMSE."""
     return settings_of(BridgeSettings, without={"http_host", "log_level", "otlp_endpoint", "spans_file"})
@@ -113,6 +128,7 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "failure-reasons": failure_reasons,
     "search-keys": search_keys,
     "result-objects": result_objects,
+    "work-items": work_items,
     "bridge-settings": bridge_settings,
     "transfer-syntaxes": transfer_syntaxes,
 }

@@ -171,7 +171,7 @@ async def measure(
             progress = {"00741004": element("DS", str(100 * done // len(images)))}
             await worklist.update(name, transaction, {"00741002": element("SQ", progress)})
     mean = Measurement(codes.DCM.AttenuationCoefficient, float(np.mean(means)), codes.UCUM.HounsfieldUnit)
-    group = MeasurementsAndQualitativeEvaluations(TrackingIdentifier(uid=uid()), measurements=[mean])
+    group = MeasurementsAndQualitativeEvaluations(TrackingIdentifier(uid(), "brightness"), measurements=[mean])
     device = hd.sr.DeviceObserverIdentifyingAttributes(uid(), name=AE_TITLE)
     observer = hd.sr.ObserverContext(codes.DCM.Device, device)
     content = hd.sr.MeasurementReport(

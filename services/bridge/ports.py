@@ -10,6 +10,7 @@ from services.bridge.exchanging import Address, Found, Held, Place, Recipient, R
 from services.bridge.information import Inquiry, Retrieval
 from services.bridge.model import Announced, Outcome, Rejection, Reply
 from services.chassis.principal import Principal
+from services.contracts.events import AuditRecorded
 
 T = TypeVar("T")
 
@@ -153,6 +154,13 @@ class Addresses(Protocol):
 
     def of(self, ae_title: str) -> Address | None:
         """The address of one."""
+
+
+class Records(Protocol):
+    """Where audit records are said."""
+
+    async def say(self, event: AuditRecorded, *, message_id: str | None = None) -> None:
+        """Say one durably. Raises PassingFault."""
 
 
 class Destinations(Protocol):

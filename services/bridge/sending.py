@@ -15,8 +15,7 @@ from services.bridge.errors import AbandonedError, UnheldError, UnreachableError
 from services.bridge.exchanging import Place, chosen, proposals
 from services.bridge.information import Level, Retrieval
 from services.bridge.model import COERCED, SUCCESS
-from services.bridge.ports import Library, Sink
-from services.bridge.refusing import Events
+from services.bridge.ports import Library, Records, Sink
 from services.chassis.faults import Fault, PassingFault
 from services.chassis.log import Log
 from services.chassis.principal import Principal
@@ -67,7 +66,7 @@ class Sending:
     the others get the same instances a second time, which changes nothing there.
     """
 
-    def __init__(self, to: Rules, *, library: Library, outlet: Outlet, events: Events, log: Log) -> None:
+    def __init__(self, to: Rules, *, library: Library, outlet: Outlet, events: Records, log: Log) -> None:
         self._rules = to
         self._library = library
         self._outlet = outlet
@@ -145,7 +144,7 @@ class Sending:
             reason_code=code,
             caller=_PRINCIPAL.subject,
             proved_by=_PRINCIPAL.proved_by,
-            source=ae_title,
+            destination=ae_title,
             study_instance_uid=sent[0].study_instance_uid,
             job_id=event.job_id,
             instances=len(sent),

@@ -109,7 +109,7 @@ def _show(job: Job, board: Board) -> None:
 def _reached(job: Job) -> int:
     """How many of the steps are behind a job."""
     match job.state:
-        case JobState.REQUESTED:
+        case JobState.WAITING | JobState.CLAIMED | JobState.REQUESTED:
             return 0
         case JobState.RELEASED:
             return 1

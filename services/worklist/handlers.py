@@ -6,6 +6,7 @@ Every one is idempotent: the decision is made on the jobs as they are kept, in t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from services.worklist import model
 from services.worklist.errors import NoSuchJobError
 from services.worklist.model import Job, JobFact, Performer
 from services.worklist.ports import Attributes, Candidate, Decision, Facts, Jobs, Journal, SeriesArchive
+from services.worklist.ruling import rule
 from services.worklist.turns import Rules, pick
 from services.worklist.ups.making import Input, item_of
 
@@ -50,10 +52,18 @@ async def select(
         cards = selected(candidates, series.attributes, settled.instances, journal)
         references = await archive.references(study, uid) if cards else ()
         source = Input(study, uid, series.attributes, references)
-        at, trace_id = now(), telemetry.trace_id()
+        at, trace_id, trace_parent = now(), telemetry.trace_id(), trace_parent_now()
 
         def decide(of_series: Sequence[Job]) -> Decision:
-            ruling = model.rule(settled, cards, of_series, at=at, trace_id=trace_id, new_id=lambda: uuid4().hex)
+            ruling = rule(
+                settled,
+                cards,
+                of_series,
+                at=at,
+                trace_id=trace_id,
+                trace_parent=trace_parent,
+                new_id=lambda: uuid4().hex,
+            )
             facts = [fact for job in ruling.superseded for fact in cancelled_facts(job, _SELF, "superseded")]
             facts += [(audit(job, _SELF, "requested"), None) for job in ruling.requested]
             by_name = {card.name: card for card in cards}
@@ -134,7 +144,7 @@ async def retry(job_id: str, *, principal: Principal, jobs: Jobs) -> Job:
 
     def decide(of_series: Sequence[Job]) -> Decision:
         job = next(job for job in of_series if job.id == job_id)  # jobs are never deleted
-        after = model.retried(job, of_series)
+        after = replace(model.retried(job, of_series), trace_parent=trace_parent_now())
         return Decision((after,), ((audit(after, principal, "retried"), None),))
 
     decision = await jobs.decide_on_series(asked.study_instance_uid, asked.series_instance_uid, decide)
@@ -203,6 +213,11 @@ def audit(job: Job, principal: Principal, detail: str) -> AuditRecorded:
         trace_id=telemetry.trace_id(),
         detail=detail,
     )
+
+
+def trace_parent_now() -> str:
+    """The current trace context, for what comes of it later."""
+    return telemetry.inject().get("traceparent", "")
 
 
 def now() -> datetime:

@@ -12,13 +12,12 @@ failed, because they are there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
-from services.contracts.card import ModelCard, PackageKind
 from services.contracts.events import (
     JobCancelled,
     JobCompleted,
@@ -27,7 +26,6 @@ from services.contracts.events import (
     JobProgressed,
     JobReleased,
     Result,
-    SeriesSettled,
 )
 from services.worklist.errors import JobConflictError
 
@@ -107,6 +105,7 @@ class Job:
         trace_id: of the first attempt.
         sender: with whom it shares a turn: who asked, or the study.
         run: 0, and 1 more for each time that somebody wanted it made again.
+        trace_parent: where the newest attempt was asked for (W3C `traceparent`): what it brings belongs there.
         deadline: when it is given up if it has not ended.
         admitted_at: when the mesh, or a performer outside, took it.
         finished_at: when it completed, failed or was cancelled.
@@ -139,6 +138,7 @@ class Job:
     performer: Performer = Performer.MESH
     sender: str = ""
     run: int = 0
+    trace_parent: str = ""
     deadline: datetime | None = None
     admitted_at: datetime | None = None
     change: int = 0
@@ -283,70 +283,6 @@ def retried(job: Job, of_series: Iterable[Job]) -> Job:
         inferred_at=None,
         finished_at=None,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Ruling:
-    """What a settled series brings: new jobs, and unfinished ones of older revisions that are stopped."""
-
-    requested: tuple[Job, ...] = ()
-    superseded: tuple[Job, ...] = ()
-
-
-def rule(
-    settled: SeriesSettled,
-    cards: Iterable[ModelCard],
-    of_series: Sequence[Job],
-    *,
-    at: datetime,
-    trace_id: str,
-    new_id: Callable[[], str],
-) -> Ruling:
-    """One job for each model that selects the series, unless it is there or a newer revision is.
-
-    Args:
-        cards: of the models that select it.
-        of_series: every job of the series, oldest first.
-    """
-    requested: list[Job] = []
-    superseded: list[Job] = []
-    for card in cards:
-        jobs = [job for job in of_series if job.model == card.name]
-        if any(
-            job.revision > settled.revision
-            or (job.series_digest == settled.digest and job.model_version == card.version)
-            for job in jobs
-        ):
-            continue
-        unfinished = [job for job in jobs if not job.state.ended]
-        completed = [job for job in jobs if job.state is JobState.COMPLETED]
-        superseded += [
-            cancelled(job, "superseded", "newer instances of the series made a new job", at) for job in unfinished
-        ]
-        # A result that is there comes before one that may still come.
-        replaced = (completed or unfinished)[-1:]
-        requested.append(
-            Job(
-                id=new_id(),
-                model=card.name,
-                model_version=card.version,
-                study_instance_uid=settled.study_instance_uid,
-                series_instance_uid=settled.series_instance_uid,
-                revision=settled.revision,
-                series_digest=settled.digest,
-                requested_at=at,
-                supersedes=replaced[0].id if replaced else "",
-                trace_id=trace_id,
-                performer=performer_of(card),
-                sender=settled.study_instance_uid,
-            )
-        )
-    return Ruling(tuple(requested), tuple(superseded))
-
-
-def performer_of(card: ModelCard) -> Performer:
-    """Who runs a model: of the kind `external` are those that a performer outside takes (pull)."""
-    return Performer.OUTSIDE if card.kind is PackageKind.EXTERNAL else Performer.MESH
 
 
 def admitted(job: Job, at: datetime) -> Job:

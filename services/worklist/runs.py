@@ -9,10 +9,11 @@ from uuid import uuid4
 
 from services.chassis import telemetry
 from services.chassis.principal import Principal
-from services.worklist import handlers, model
+from services.worklist import handlers
 from services.worklist.errors import NoSuchModelError, NothingToRunError
 from services.worklist.model import Job, JobState, Priority
 from services.worklist.ports import Candidate, Decision, Jobs, Journal, Series, SeriesArchive
+from services.worklist.ruling import performer_of
 from services.worklist.ups.item import WorkItem
 from services.worklist.ups.making import Input, item_of
 
@@ -146,8 +147,9 @@ async def _one(
             requested_at=at,
             supersedes=done[-1].id if done else "",
             trace_id=telemetry.trace_id(),
+            trace_parent=handlers.trace_parent_now(),
             priority=wish.priority,
-            performer=model.performer_of(card),
+            performer=performer_of(card),
             sender=source.study_instance_uid if principal.subject == "local" else principal.subject,
             run=max((each.run + 1 for each in same), default=0),
             deadline=wish.deadline,

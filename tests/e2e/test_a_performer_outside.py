@@ -73,3 +73,25 @@ def test_a_person_asks_for_a_run_follows_it_and_sees_the_result(site: Site, samp
         headers={"accept": "application/dicom+json"},
     ).json()
     assert [item["00404018"]["Value"][0]["00080100"]["Value"] for item in items].count(["ct-lung"]) == 2
+
+
+def test_a_work_item_that_is_cancelled_stops_what_works_on_it(site: Site, sample_job: dict[str, Any]) -> None:
+    study, series = sample_job["study_instance_uid"], sample_job["series_instance_uid"]
+    wish = {"model": "ct-lung", "study": study, "series": series, "force": True}
+    (job,) = site.http.post("/jobs", json=wish).json()["jobs"]
+    site.until(lambda: site.http.get(f"/jobs/{job['id']}").json()["state"] == "released", every=0.05)
+    asked = {"InputInformationSequence.SeriesInstanceUID": series, "ProcedureStepState": "IN PROGRESS"}
+    (item,) = site.http.get("/workitems", params=asked, headers={"accept": "application/dicom+json"}).json()
+    uid = item["00080018"]["Value"][0]
+    assert site.http.post(f"/workitems/{uid}/cancelrequest").status_code == 202
+    (item,) = site.http.get(f"/workitems/{uid}", headers={"accept": "application/dicom+json"}).json()
+    assert item["00741000"]["Value"] == ["CANCELED"]
+
+    def stopped() -> bool:
+        """Whoever had it in hand, or came to it later, let it be."""
+        logs = [(site.data / "logs" / f"{part}.log").read_text() for part in ("inference", "encode")]
+        return any('"job.stopped"' in line and job["id"] in line for log in logs for line in log.splitlines())
+
+    site.until(stopped)
+    after = site.http.get(f"/jobs/{job['id']}").json()
+    assert (after["state"], after["results"]) == ("cancelled", [])

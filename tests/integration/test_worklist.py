@@ -24,6 +24,7 @@ from services.contracts.events import (
     JobRequested,
     Result,
 )
+from tests.integration.ups_client import Ups, event
 from tests.integration.worklist_parts import LOCALIZER, Mesh, Series, service
 
 
@@ -247,9 +248,15 @@ async def test_a_process_that_stops_ends_its_streams(mesh: Mesh, series: Series,
     job = await mesh.lung_job(series)
     async with service(mesh.environment, tmp_path / "3.log") as address:
         reading = asyncio.create_task(mesh.http.get(f"{address}/jobs/events", params={"job": job["id"]}))
+        channel = Ups(mesh.http, address).channel("WATCHER")
+        socket = await channel.__aenter__()
         await asyncio.sleep(0.5)
         assert not reading.done()
     assert job["id"] in (await reading).text
+    assert (await event(socket))["00741242"]["Value"] == ["GOING DOWN"]
+    await socket.wait_closed()
+    assert socket.close_code in (1001, 1012)
+    await channel.__aexit__(None, None, None)
 
 
 async def test_a_fact_that_cannot_be_read_is_kept_aside_and_the_rest_goes_on(mesh: Mesh, series: Series) -> None:

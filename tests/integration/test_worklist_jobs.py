@@ -20,10 +20,16 @@ from services.chassis.outbox import Outbox
 from services.contracts.events import JobCancelled, JobInferred, Result
 from services.worklist import handlers
 from services.worklist.adapters.postgres import PostgresJobs
+from services.worklist.adapters.workitems import PostgresWorkItems
 from services.worklist.errors import JobConflictError
 from services.worklist.model import Job, JobQuery, JobState, Priority
-from services.worklist.ports import Candidate, Decision, Jobs
+from services.worklist.ports import Candidate, Decision, ItemDecision, Jobs
 from services.worklist.turns import Rules
+from services.worklist.ups import states
+from services.worklist.ups.item import StepState
+from services.worklist.ups.making import new_item
+from services.worklist.ups.refusals import WorkItemRefusedError
+from tests.integration.ups_client import workitem
 from tests.unit.worklist.samples import (
     SERIES,
     STUDY,
@@ -218,3 +224,30 @@ async def test_a_job_that_waits_for_a_person_takes_no_place(database_url: str) -
         await keep(jobs, job(step="quarantine"), job(id="c" * 32, series_instance_uid="9", state=JobState.WAITING))
         (admitted,) = await handlers.admit(later(1), rules=Rules(1, timedelta(hours=1)), jobs=jobs)
         assert (admitted.id, admitted.admitted_at) == ("c" * 32, later(1))
+
+
+async def test_what_ended_long_ago_is_deleted_unless_somebody_has_locked_it(database_url: str) -> None:
+    async with AsyncExitStack() as parts:
+        await postgres(database_url, parts)
+        pool = await parts.enter_async_context(
+            database.connected(database_url, schema="worklist", size=2, health=Health())
+        )
+        items = PostgresWorkItems(pool, SilentOutbox(pool), dicomweb="", moved=lambda: None)
+        made = {name: f"1.{place}" for place, name in enumerate(("running", "ended", "locked"))}
+        for name, uid in made.items():
+            item = new_item(uid, {tag: each for tag, each in workitem().items() if tag != "00081195"}, later(0))
+            await items.create(item, ())
+            await items.subscribe(uid, "WATCHER", (), locked=name == "locked")
+            if name != "running":
+                steps = states.canceled(item, [], "", later(1))
+                await items.decide(uid, lambda _item, _job, steps=steps: ItemDecision(steps))  # type: ignore[misc]
+        assert await items.sweep(1) == 0
+        assert await items.sweep(-1) == 1
+        assert (await items.get(made["locked"], lambda _: ())).state is StepState.CANCELED
+        with pytest.raises(WorkItemRefusedError) as gone:
+            await items.get(made["ended"], lambda _: ())
+        assert gone.value.status == 410
+        with pytest.raises(WorkItemRefusedError):  # the UID was used
+            await items.create(new_item(made["ended"], workitem(), later(0)), ())
+        await items.unsubscribe(made["locked"], "WATCHER", ())
+        assert await items.sweep(-1) == 1

@@ -96,7 +96,15 @@ async def test_what_the_table_of_attributes_forbids_is_refused(ups: Ups, tag: st
     assert "Roe" not in reply.text
 
 
-@pytest.mark.parametrize("body", ["", "{", "[1]", "[{}, {}]", '{"00100010": 1}'])
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "{", "[1]", "[{}, {}]", '{"00100010": 1}', '{"00100010": {}}', '{"name": {"vr": "LO"}}'),
+        *('{"00741204": {"vr": "LO", "Value": ["\\u0000"]}}', '{"00741204": {"vr": "LO", "Value": ["\\ud800"]}}'),
+        *('{"00404021": {"vr": "SQ", "Value": [1]}}', '{"00741204": {"vr": "LO", "Value": [{}]}}'),
+        '{"00404021": {"vr": "SQ", "Value": [' * 100 + "{}" + "]}}" * 100,
+    ],
+)
 async def test_a_body_that_is_no_work_item_is_refused(ups: Ups, body: str) -> None:
     reply = await ups.http.post(f"{ups.address}/workitems", content=body, headers={"content-type": "application/json"})
     assert reply.status_code == 400

@@ -142,7 +142,7 @@ async def event(socket: ClientConnection) -> DataSet:
     text = await socket.recv()
     assert isinstance(text, str)
     found: DataSet = json.loads(text)
-    assert found["00000002"]["Value"] == ["1.2.840.10008.5.1.4.34.6.1"]
+    assert found["00000002"]["Value"] == ["1.2.840.10008.5.1.4.34.6.1"]  # PS3.4 CC.2.4.3
     assert "00081195" not in found
     return found
 

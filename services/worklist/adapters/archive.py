@@ -18,6 +18,7 @@ from services.worklist.ups.building import first
 
 _DEADLINE_SECONDS = 30
 """An archive that restarts is waited for."""
+_SERIES_UID = "0020000E"
 
 
 class GrpcArchive:
@@ -43,7 +44,8 @@ class GrpcArchive:
 
     async def series_of(self, study_instance_uid: str) -> Sequence[str]:
         """The series of a study, by their UIDs."""
-        request = FindRequest(level=LEVEL_SERIES, keys=[Key(name="StudyInstanceUID", value=study_instance_uid)])
+        keys = [Key(name="StudyInstanceUID", value=study_instance_uid)]
+        request = FindRequest(level=LEVEL_SERIES, keys=keys, include=[_SERIES_UID])
         with _asking("Find") as metadata:
             replies = self._stub.Find(request, metadata=metadata, timeout=self._deadline, wait_for_ready=True)
             found = [_read(match) async for reply in replies for match in reply.matches]

@@ -79,6 +79,8 @@ async def create(connection: Connection, item: WorkItem) -> None:
     )
     if place is None:
         raise exists()
+    # Who subscribes to all meanwhile is seen here, or sees this work item: one of them waits for the other.
+    await connection.execute("SELECT pg_advisory_xact_lock_shared(hashtextextended('worklist.subscribers', 0))")
     for row in await connection.fetch("SELECT ae_title, locked, filter FROM worklist_subscriptions"):
         if not row["filter"] or matches(item.attributes, parse_filter(row["filter"])):
             await subscribe(connection, item.uid, row["ae_title"], locked=row["locked"])

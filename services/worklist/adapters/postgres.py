@@ -10,8 +10,10 @@ from datetime import datetime
 
 import asyncpg
 
+from services.chassis import telemetry
 from services.chassis.database import conditions
 from services.chassis.outbox import Outbox
+from services.contracts import telemetry as names
 from services.contracts.events import Event
 from services.worklist.adapters import items, rows
 from services.worklist.adapters.rows import Connection, job_of, translated
@@ -102,7 +104,7 @@ class PostgresJobs:
                 for row in await connection.fetch(_WAITING, most)
             ]
             picked = pick(waiting, in_work)
-            kept = await self._decide_on_all(connection, picked, JobState.WAITING, decide)
+            kept = await self._decide_on_all(connection, names.SPAN_ADMIT, picked, JobState.WAITING, decide)
         self._after(kept)
         return kept.jobs
 
@@ -112,12 +114,17 @@ class PostgresJobs:
             found = await connection.fetch(
                 "SELECT id FROM jobs WHERE deadline < $1 AND state NOT IN ('completed', 'failed', 'cancelled')", at
             )
-            kept = await self._decide_on_all(connection, [row["id"] for row in found], None, decide)
+            kept = await self._decide_on_all(connection, names.SPAN_EXPIRE, [row["id"] for row in found], None, decide)
         self._after(kept)
         return kept.jobs
 
     async def _decide_on_all(
-        self, connection: Connection, ids: Sequence[str], state: JobState | None, decide: Callable[[Job], Decision]
+        self,
+        connection: Connection,
+        name: str,
+        ids: Sequence[str],
+        state: JobState | None,
+        decide: Callable[[Job], Decision],
     ) -> Decision:
         # Whom somebody has in hand now is left for the next time: to wait for one would hold up the others.
         found = await connection.fetch(
@@ -128,7 +135,10 @@ class PostgresJobs:
         facts: list[tuple[Event, str | None]] = []
         for job in (by_id[each] for each in ids if each in by_id):
             if not job.state.ended and state in (None, job.state):
-                kept = await self._keep(connection, decide(job))
+                # What is said now belongs to the trace in which the job was asked for.
+                parent = telemetry.extract({"traceparent": job.trace_parent})
+                with telemetry.span(name, {names.JOB_ID: job.id}, parent=parent):
+                    kept = await self._keep(connection, decide(job))
                 jobs += kept.jobs
                 facts += kept.facts
         return Decision(tuple(jobs), tuple(facts))

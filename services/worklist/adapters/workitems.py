@@ -104,6 +104,7 @@ class PostgresWorkItems:
         """
         conditions = parse_filter(filter_) if filter_ else {}
         async with self._transaction() as connection:
+            await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('worklist.subscribers', 0))")
             await connection.execute(
                 "INSERT INTO worklist_subscriptions (ae_title, worklist, locked, filter) VALUES ($1, $2, $3, $4)"
                 " ON CONFLICT (ae_title, worklist) DO UPDATE SET locked = excluded.locked, filter = excluded.filter",

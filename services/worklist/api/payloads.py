@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request, Response
 
@@ -28,6 +29,9 @@ JSON: Final = "application/dicom+json"
 _XML: Final = "application/dicom+xml"
 _OFFERS: Final = (Offer(JSON), Offer("application/json"), Offer(MULTIPART, _XML), Offer(_XML))
 _MOST_BYTES: Final = 4 * 1024 * 1024
+_MOST_DEPTH: Final = 32
+_TAG: Final = re.compile(r"[0-9A-Fa-f]{8}")
+_VR: Final = re.compile(r"[A-Z]{2}")
 PRIVATE: Final = {"Cache-Control": "private, no-cache"}
 
 
@@ -67,9 +71,29 @@ def _of_json(body: bytes) -> DicomJson:
         raise invalid("the body is no JSON") from None
     if isinstance(found, list) and len(found) == 1:
         found = found[0]
-    if not isinstance(found, dict) or not all(isinstance(element, dict) for element in found.values()):
+    if b"\\u0000" in body:
+        raise invalid("the body has a character that no text of DICOM has")
+    return _data_set(found, 0)
+
+
+def _data_set(found: Any, depth: int) -> DicomJson:
+    """What came as a data set, if it is one at every depth."""
+    if not isinstance(found, dict) or depth > _MOST_DEPTH:
         raise invalid("the body is not one data set in DICOM JSON")
-    return {tag.upper(): element for tag, element in found.items()}
+    checked: DicomJson = {}
+    for tag, element in found.items():
+        vr = element.get("vr") if isinstance(element, dict) else None
+        values = element.get("Value", []) if isinstance(element, dict) else None
+        if not _TAG.fullmatch(tag) or not isinstance(vr, str) or not _VR.fullmatch(vr) or not isinstance(values, list):
+            raise invalid("the body is not one data set in DICOM JSON")
+        if vr == "SQ":
+            items = {"Value": [_data_set(item, depth + 1) for item in values]} if values else {}
+            checked[tag.upper()] = element | items
+            continue
+        if any(isinstance(value, (dict, list)) for value in values) and vr != "PN":
+            raise invalid("the body is not one data set in DICOM JSON")
+        checked[tag.upper()] = element
+    return checked
 
 
 def _only_part(body: bytes, boundary: str) -> bytes:

@@ -12,6 +12,7 @@ _STATEMENTS = (
         ADD COLUMN performer text NOT NULL DEFAULT 'mesh',
         ADD COLUMN sender text NOT NULL DEFAULT '',
         ADD COLUMN run integer NOT NULL DEFAULT 0,
+        ADD COLUMN trace_parent text NOT NULL DEFAULT '',
         ADD COLUMN deadline timestamptz,
         ADD COLUMN admitted_at timestamptz
     """,
@@ -87,7 +88,7 @@ def downgrade() -> None:
     op.execute("DROP INDEX jobs_waiting, jobs_deadline")
     op.execute(
         "ALTER TABLE jobs DROP COLUMN priority, DROP COLUMN performer, DROP COLUMN sender, DROP COLUMN run,"
-        " DROP COLUMN deadline, DROP COLUMN admitted_at"
+        " DROP COLUMN trace_parent, DROP COLUMN deadline, DROP COLUMN admitted_at"
     )
     op.execute(
         "ALTER TABLE jobs ADD UNIQUE (study_instance_uid, series_instance_uid, series_digest, model, model_version)"

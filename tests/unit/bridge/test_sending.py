@@ -107,7 +107,7 @@ async def test_each_peer_gets_the_kinds_that_it_wants_and_the_log_says_so() -> N
     sender, said = sending(event, "PACS=SEG, VNA=*, MWL=KO", peers)
     await sender.send(event)
     assert peers.taken == [("PACS", "1.3.1"), ("VNA", "1.3.1"), ("VNA", "1.3.2")]
-    assert [(one.action, one.outcome, one.source, one.instances) for one in said.records] == [
+    assert [(one.action, one.outcome, one.destination, one.instances) for one in said.records] == [
         ("transfer-out", "success", "PACS", 1),
         ("transfer-out", "success", "VNA", 2),
     ]
@@ -122,7 +122,7 @@ async def test_a_peer_that_is_away_gets_its_results_later_and_the_others_get_the
     await sender.send(event)
     await sender.send(event)
     assert peers.taken == [("VNA", "1.3.1"), ("PACS", "1.3.1")]
-    assert [one.source for one in said.records] == ["VNA", "PACS"]
+    assert [one.destination for one in said.records] == ["VNA", "PACS"]
 
 
 async def test_a_peer_without_room_is_asked_again_and_one_that_refuses_is_not() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -9,7 +12,16 @@ import pytest
 from services.chassis import rpc
 from services.chassis.faults import PassingFault, PermanentFault
 from services.chassis.log import Log
-from services.contracts.calls import ArchiveServicer, SeriesDescription, SeriesRef, add_ArchiveServicer_to_server
+from services.contracts.calls import (
+    ArchiveServicer,
+    FindReply,
+    FindRequest,
+    InstanceList,
+    InstanceRef,
+    SeriesDescription,
+    SeriesRef,
+    add_ArchiveServicer_to_server,
+)
 from services.worklist.adapters.archive import GrpcArchive
 from services.worklist.errors import UnreadableSeriesError
 from tests.conftest import free_port
@@ -26,8 +38,23 @@ class Archive(ArchiveServicer):
             raise self.answer
         return SeriesDescription(attributes=self.answer)
 
+    async def ListInstances(self, request: SeriesRef, context: Any) -> InstanceList:
+        return InstanceList(instances=[InstanceRef(sop_class_uid="1.2", sop_instance_uid=request.series_instance_uid)])
+
+    async def Find(self, request: FindRequest, context: Any) -> AsyncIterator[FindReply]:
+        (key,) = request.keys
+        for number in (1, 2):
+            found = {request.include[0]: {"vr": "UI", "Value": [f"{key.value}.{number}"]}}
+            yield FindReply(matches=[json.dumps(found).encode()])
+
 
 async def describe(archive: Archive) -> Any:
+    async with asking(archive) as asked:
+        return await asked.describe("1.2", "1.2.3")
+
+
+@asynccontextmanager
+async def asking(archive: Archive) -> AsyncIterator[GrpcArchive]:
     port = free_port()
 
     def add(server: Any) -> None:
@@ -37,7 +64,13 @@ async def describe(archive: Archive) -> Any:
         rpc.serving("127.0.0.1", port, log=Log("test"), grace=0, add=add),
         rpc.channel(f"127.0.0.1:{port}") as channel,
     ):
-        return await GrpcArchive(channel).describe("1.2", "1.2.3")
+        yield GrpcArchive(channel)
+
+
+async def test_the_series_of_a_study_and_the_instances_of_a_series_are_named() -> None:
+    async with asking(Archive(b"{}")) as asked:
+        assert await asked.series_of("1.2") == ["1.2.1", "1.2.2"]
+        assert await asked.references("1.2", "1.2.1") == [("1.2", "1.2.1")]
 
 
 async def test_a_series_is_described_to_the_service_that_asks() -> None:

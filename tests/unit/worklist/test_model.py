@@ -18,9 +18,10 @@ from services.contracts.events import (
     JobReleased,
     Result,
 )
-from services.worklist import model
+from services.worklist import model, ruling
 from services.worklist.errors import JobConflictError
-from services.worklist.model import Job, JobFact, JobQuery, JobState, Ruling, Step
+from services.worklist.model import Job, JobFact, JobQuery, JobState, Step
+from services.worklist.ruling import Ruling
 from tests.unit.worklist.samples import NOON, STUDY, card, job, later, settled
 
 ID = "a" * 32
@@ -194,7 +195,7 @@ def test_a_job_that_has_ended_cannot_be_cancelled(state: JobState) -> None:
 
 def rule(of_series: Sequence[Job], *, revision: int = 1, models: Sequence[str] = ("ct-lung",)) -> Ruling:
     ids = count(100)
-    return model.rule(
+    return ruling.rule(
         settled(revision),
         [card(*name.split("@")) for name in models],
         of_series,

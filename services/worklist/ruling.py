@@ -1,0 +1,77 @@
+"""What a settled series brings: pure rules on the jobs that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.contracts.card import ModelCard, PackageKind
+from services.contracts.events import SeriesSettled
+from services.worklist.model import Job, JobState, Performer, cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """What a settled series brings: new jobs, and unfinished ones of older revisions that are stopped."""
+
+    requested: tuple[Job, ...] = ()
+    superseded: tuple[Job, ...] = ()
+
+
+def rule(
+    settled: SeriesSettled,
+    cards: Iterable[ModelCard],
+    of_series: Sequence[Job],
+    *,
+    at: datetime,
+    trace_id: str,
+    trace_parent: str = "",
+    new_id: Callable[[], str],
+) -> Ruling:
+    """One job for each model that selects the series, unless it is there or a newer revision is.
+
+    Args:
+        cards: of the models that select it.
+        of_series: every job of the series, oldest first.
+    """
+    requested: list[Job] = []
+    superseded: list[Job] = []
+    for card in cards:
+        jobs = [job for job in of_series if job.model == card.name]
+        if any(
+            job.revision > settled.revision
+            or (job.series_digest == settled.digest and job.model_version == card.version)
+            for job in jobs
+        ):
+            continue
+        unfinished = [job for job in jobs if not job.state.ended]
+        completed = [job for job in jobs if job.state is JobState.COMPLETED]
+        superseded += [
+            cancelled(job, "superseded", "newer instances of the series made a new job", at) for job in unfinished
+        ]
+        # A result that is there comes before one that may still come.
+        replaced = (completed or unfinished)[-1:]
+        requested.append(
+            Job(
+                id=new_id(),
+                model=card.name,
+                model_version=card.version,
+                study_instance_uid=settled.study_instance_uid,
+                series_instance_uid=settled.series_instance_uid,
+                revision=settled.revision,
+                series_digest=settled.digest,
+                requested_at=at,
+                supersedes=replaced[0].id if replaced else "",
+                trace_id=trace_id,
+                trace_parent=trace_parent,
+                performer=performer_of(card),
+                sender=settled.study_instance_uid,
+            )
+        )
+    return Ruling(tuple(requested), tuple(superseded))
+
+
+def performer_of(card: ModelCard) -> Performer:
+    """Who runs a model: of the kind `external` are those that a performer outside takes (pull)."""
+    return Performer.OUTSIDE if card.kind is PackageKind.EXTERNAL else Performer.MESH
