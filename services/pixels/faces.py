@@ -41,7 +41,9 @@ _UP_TO_FRONT: Final = (0.75, 1.3)
 _TOP: Final = 0.6
 """So far up, as a part of the ellipsoid's height, the cap has to be seen for its measures to be trusted."""
 
-_BROW, _FALL, _JAW, _NECK = 0.95, 1.0, 0.1, -2.2
+_MIDDLE, _STANDS_OUT, _MOST_ASIDE, _HIGHEST_NOSE, _FARTHEST_CHIN = 0.3, 1.08, 12.0, -0.42, 1.15
+"""In measures of the ellipsoid and degrees; see `_check_front`."""
+_BROW, _FALL, _JAW, _NECK = 0.96, 1.0, 0.1, -2.2
 """The cut, in measures of the ellipsoid: a plane that falls backwards by `_FALL` from `_BROW` at its middle level,
 upright from `_JAW` on, down to `_NECK`."""
 
@@ -55,6 +57,8 @@ class Doubt(StrEnum):
     """No skull cap of a person was found in it."""
     REVERSED = "reversed"
     """What should be the front does not look like one."""
+    TURNED = "turned"
+    """The head is turned aside or tipped back so far that the cut might miss a part of the face, or take some brain."""
 
 
 class NoFace(Exception):
@@ -286,11 +290,26 @@ def _ellipsoid(points: Array) -> Cut:
 
 
 def _check_front(points: Array, cut: Cut) -> None:
-    """A nose or a chin stands out farther to the front than a neck to the back, where the images reach down to them."""
+    """The head looks to where the patient's front is said to be, as far as the images reach down to where that shows.
+
+    A nose or a chin stands out farther to the front than a neck to the back. Of a head that is turned aside the nose
+    stands out beside the middle; of one that is tipped back it stands too high, and the chin too far to the front.
+    """
     place = (points - cut.middle) / (cut.side, cut.front, cut.up)
-    low = place[(np.abs(place[:, 0]) < 0.3) & (place[:, 2] < -0.5) & (place[:, 2] > -1.0)]
-    if len(low) and -low[:, 1].min() < low[:, 1].max():
+    front = -place[:, 1]
+    middle = np.abs(place[:, 0]) < _MIDDLE
+    low = middle & (place[:, 2] < -0.5) & (place[:, 2] > -1.0)
+    if low.any() and -front[low].min() > front[low].max():
         raise NoFace(Doubt.REVERSED)
+    ahead = (np.abs(place[:, 0]) < 1) & (place[:, 2] < 0) & (place[:, 2] > -1.0)
+    if ahead.any() and (most := float(front[ahead].max())) > _STANDS_OUT:
+        nose = ahead & (front > most - 0.04)
+        aside = np.arctan2(np.abs(np.median(points[nose, 0] - cut.middle[0])), most * cut.front)
+        if np.rad2deg(aside) > _MOST_ASIDE or float(np.median(place[nose, 2])) > _HIGHEST_NOSE:
+            raise NoFace(Doubt.TURNED)
+    chin = middle & (place[:, 2] < -1.0) & (place[:, 2] > -1.5)
+    if chin.any() and front[chin].max() > _FARTHEST_CHIN:
+        raise NoFace(Doubt.TURNED)
 
 
 def _vector(values: Array) -> Vector:

@@ -7,6 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.launcher.cli import app
+from tests.unit.anonymise.defacing.heads import file_of, slices
 from tests.unit.anonymise.planted import ct, element, part10
 
 
@@ -44,6 +45,21 @@ def test_files_are_written_under_their_pseudonyms(folder: Path, tmp_path: Path) 
     (written,) = out.iterdir()
     ds = pydicom.dcmread(written)
     assert written.name == f"{ds.SOPInstanceUID}.dcm" and ds.PatientIdentityRemoved == "YES"
+
+
+def test_faces_are_removed_by_series_and_a_series_that_cannot_be_judged_is_refused(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"k" * 32)
+    key.chmod(0o600)
+    for number, one in enumerate(slices("axial", apart=8.0)):
+        (tmp_path / f"{number}.dcm").write_bytes(file_of(one, number))
+    (tmp_path / "profile.dcm").write_bytes(file_of(next(iter(slices("sagittal"))), 99, SeriesInstanceUID="1.2.3.2"))
+    (tmp_path / "empty").touch()
+    out = tmp_path / "out"
+    code, output = call(tmp_path, "-o", out, "--key-file", key, "-p", "heads")
+    assert code == 1 and "32 written, 3 refused" in output and "pixels-doubtful" in output
+    marks = {pydicom.dcmread(path).RecognizableVisualFeatures for path in out.iterdir()}
+    assert marks == {"NO"}
 
 
 @pytest.mark.parametrize(

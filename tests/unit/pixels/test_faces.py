@@ -96,6 +96,30 @@ def test_what_is_no_head_is_not_judged() -> None:
     assert why(frames(given[:24])) is Doubt.NO_CAP  # a chin and a neck
 
 
+def turned(axis: str, degrees: float) -> list[Slice]:
+    """A head that nods (to the back when negative) or looks aside in slices that stay where they are."""
+    angle = np.deg2rad(degrees)
+    cos, sin = np.cos(angle), np.sin(angle)
+    nod, aside = [[1, 0, 0], [0, cos, -sin], [0, sin, cos]], [[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]]
+    made = []
+    for one in slices("axial"):
+        found = parts(one.plane.points(*one.values.shape) @ np.array(nod if axis == "nod" else aside))
+        made.append(Slice(one.plane, found, (400 * found.skin + 200 * found.brain).astype(np.int16)))
+    return made
+
+
+@pytest.mark.parametrize(("axis", "degrees"), [("nod", -5), ("aside", 5), ("aside", -5)])
+def test_a_head_that_is_a_little_turned_loses_its_face_and_no_brain(axis: str, degrees: float) -> None:
+    given = turned(axis, degrees)
+    for one, gone in zip(given, found(given), strict=True):
+        assert not (gone & one.parts.brain).any() and not (one.parts.face & ~gone).any()
+
+
+@pytest.mark.parametrize(("axis", "degrees"), [("nod", -20), ("nod", -10), ("aside", 20), ("aside", -30)])
+def test_a_head_that_is_tipped_back_or_looks_aside_is_not_judged(axis: str, degrees: float) -> None:
+    assert why(frames(turned(axis, degrees))) is Doubt.TURNED
+
+
 def test_front_and_back_that_were_taken_for_each_other_are_seen() -> None:
     wrong = []
     for one in slices("axial"):
