@@ -531,7 +531,7 @@ async def test_what_was_moved_is_recorded_as_a_transfer_to_its_destination(hospi
     } == {("transfer-out", "MOVESCU", "MOVESCU", "127.0.0.1", f"{ROOT}.3")}
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # pynetdicom leaves it to be collected
+@unclosed
 async def test_what_could_not_be_moved_is_recorded_as_a_transfer_that_failed(hospital: Hospital) -> None:
     hospital.peers.write_text("NOBODY=127.0.0.1:9")
     await hospital.records()
