@@ -15,6 +15,7 @@ from services.bridge.adapters.storing import AssociationDestinations, Associatio
 from services.bridge.adapters.tls import server_context
 from services.bridge.committing import Asked, InHand, report
 from services.bridge.exchanging import Response, addresses
+from services.bridge.failing import Failures
 from services.bridge.handlers import Reception
 from services.bridge.model import Admission
 from services.bridge.refusing import entered, refused
@@ -58,6 +59,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             serve,
             library=library,
             destinations=AssociationDestinations(caller, book),
+            transfers=Failures(bus, log=frame.log),
             ae_title=settings.ae_title,
             requests=requests,
             log=frame.log,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Protocol, TypeVar
 
@@ -181,3 +181,10 @@ class Destinations(Protocol):
         Raises:
             UnreachableError: it does not take our association.
         """
+
+
+class Transfers(Protocol):
+    """Where is told what became of instances that were to go to another system."""
+
+    async def failed(self, request: Request, to: Recipient, studies: Mapping[str, int], reason: str) -> None:
+        """So many instances of studies did not go. Never raises: the peer that asked hears it in any case."""

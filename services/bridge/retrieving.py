@@ -5,6 +5,7 @@ Bytes go as they are stored where the peer takes them so, uncompressed where it 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
 
@@ -26,7 +27,7 @@ from services.bridge.exchanging import (
 )
 from services.bridge.information import SERVICES, retrieval
 from services.bridge.model import CANNOT_UNDERSTAND, SUCCESS
-from services.bridge.ports import Destinations, Exchange, Library, Sink
+from services.bridge.ports import Destinations, Exchange, Library, Sink, Transfers
 from services.dicom.transfer_syntaxes import EXPLICIT_LITTLE_ENDIAN
 
 
@@ -39,10 +40,10 @@ async def get(exchange: Exchange, *, library: Library, sink: Sink) -> Response:
     places = await _places(exchange.request, library)
     if isinstance(places, Response):
         return places
-    return await _send(places, exchange, library, sink, None)
+    return await _send(places, exchange, library, sink)
 
 
-async def move(exchange: Exchange, *, library: Library, destinations: Destinations) -> Response:
+async def move(exchange: Exchange, *, library: Library, destinations: Destinations, transfers: Transfers) -> Response:
     """Answer a C-MOVE: one association with the destination for all; gives the last response.
 
     Raises:
@@ -59,10 +60,15 @@ async def move(exchange: Exchange, *, library: Library, destinations: Destinatio
         return Response(SUCCESS, counts=Counts(0))
     try:
         async with destinations.open(request.destination, proposals(places), exchange) as sink:
-            return await _send(places, exchange, library, sink, recipient)
+            failed: list[Place] = []
+            response = await _send(places, exchange, library, sink, to=recipient, failed=failed)
+            reason = "not-taken"
     except UnreachableError as fault:
-        failed = [place.sop_instance_uid for place in places]
-        return _last(CANNOT_SEND, Counts(0, failed=len(places)), failed, request, fault.reason)
+        failed, reason = places, fault.code
+        response = _last(CANNOT_SEND, Counts(0, failed=len(places)), failed, request, fault.reason)
+    if failed:
+        await transfers.failed(request, recipient, Counter(place.study_instance_uid for place in failed), reason)
+    return response
 
 
 async def _places(request: Request, library: Library) -> list[Place] | Response:
@@ -79,15 +85,22 @@ async def _places(request: Request, library: Library) -> list[Place] | Response:
 
 
 async def _send(
-    places: Sequence[Place], exchange: Exchange, library: Library, sink: Sink, to: Recipient | None
+    places: Sequence[Place],
+    exchange: Exchange,
+    library: Library,
+    sink: Sink,
+    *,
+    to: Recipient | None = None,
+    failed: list[Place] | None = None,
 ) -> Response:
-    counts, failed = Counts(len(places)), list[str]()
+    """All sub-operations; those that fail are added to `failed`."""
+    counts, failed = Counts(len(places)), [] if failed is None else failed
     for place in places:
         if exchange.cancelled:
             return _last(CANCELLED, counts, failed, exchange.request, "the retrieval was cancelled")
         after = counts.after(await _store(place, exchange.request, library, sink, to))
         if after.failed > counts.failed:
-            failed.append(place.sop_instance_uid)
+            failed.append(place)
         counts = after
         if counts.remaining:
             await exchange.answer(Response(PENDING, counts=counts))
@@ -107,10 +120,10 @@ async def _store(place: Place, request: Request, library: Library, sink: Sink, t
         return None
 
 
-def _last(status: int, counts: Counts, failed: Sequence[str], request: Request, comment: str) -> Response:
+def _last(status: int, counts: Counts, failed: Sequence[Place], request: Request, comment: str) -> Response:
     """The last response, with the Failed SOP Instance UID List (0008,0058) where something failed (C.4.2.1.4.2)."""
     identifier = None
     if failed:
-        listed = {"00080058": {"vr": "UI", "Value": list(failed)}}
+        listed = {"00080058": {"vr": "UI", "Value": [place.sop_instance_uid for place in failed]}}
         identifier = identifiers.write(listed, request.transfer_syntax_uid or EXPLICIT_LITTLE_ENDIAN)
     return Response(status, comment, identifier=identifier, counts=counts)

@@ -15,7 +15,7 @@ from services.bridge.exchanging import Response
 from services.bridge.finding import find
 from services.bridge.information import SERVICES, Operation
 from services.bridge.model import CANNOT_UNDERSTAND, PROCESSING_FAILURE
-from services.bridge.ports import Destinations, Exchange, Library, Requests
+from services.bridge.ports import Destinations, Exchange, Library, Requests, Transfers
 from services.bridge.retrieving import get, move
 from services.chassis import telemetry
 from services.chassis.log import Log
@@ -46,6 +46,7 @@ async def serve(
     *,
     library: Library,
     destinations: Destinations,
+    transfers: Transfers,
     ae_title: str,
     requests: Requests,
     log: Log,
@@ -60,7 +61,7 @@ async def serve(
         case Operation.FIND:
             answer = find(exchange, library=library, ae_title=ae_title)
         case Operation.MOVE:
-            answer = move(exchange, library=library, destinations=destinations)
+            answer = move(exchange, library=library, destinations=destinations, transfers=transfers)
         case Operation.GET:
             answer = get(exchange, library=library, sink=exchange.sink())
     caller = exchange.request.peer.calling_ae_title

@@ -71,7 +71,7 @@ class WorkSettings(BaseSettings):
     """The work store: `file:///…/work` or `s3://bucket/prefix`."""
     work_access_key: str = ""
     work_secret_key: SecretStr = SecretStr("")
-    work_endpoint: str = Field("", pattern=r"^(https?://\S+)?$")
+    work_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
     """Of an S3 store that is not Amazon's."""
     work_region: str = ""
 

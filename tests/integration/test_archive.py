@@ -34,6 +34,7 @@ from pydicom.uid import (
 from services.archive.adapters.totals import PostgresTotals
 from services.archive.bootstrap import build
 from services.archive.capabilities import RESOURCES
+from services.archive.handlers.recording import Accesses
 from services.archive.model import Resource, access, total
 from services.archive.settings import Settings
 from services.chassis import database
@@ -934,6 +935,26 @@ async def test_totals_outlive_their_process_in_the_database(archive: Archive, da
         (left,) = await totals.left(0)
         assert (left.record_id, left.detail, left.frames) == (f"{first.record_id}.total", "frames-total", 3)
         await totals.forget([left.record_id])
+        assert not await totals.left(0)
+
+        said: list[Any] = []
+
+        class Bus:
+            """Keeps what is said."""
+
+            async def say(self, event: Any, *, message_id: str | None = None) -> None:
+                said.append(event)
+
+        killed = Accesses(events=Bus(), totals=totals)
+        for number in (1, 2):
+            where = Resource("1.2", "1.3", f"1.3.{number}")
+            await killed.note(where, "frames", caller=Principal.local(), frames=2, size=10)
+        await killed.keep()
+        await Accesses(events=Bus(), totals=totals, idle_seconds=0).take_over()
+        assert [(each.detail, each.instances, each.frames) for each in said] == [
+            ("frames", 1, 2),
+            ("frames-total", 2, 4),
+        ]
         assert not await totals.left(0)
 
 

@@ -33,6 +33,7 @@ from services.audit.notes import Kind, Note, Signer
 from services.chassis import database
 from services.chassis.health import Health
 from services.chassis.principal import Principal
+from services.contracts import records
 from services.contracts.events import AuditRecorded
 
 ANN = Principal("ann")
@@ -122,6 +123,16 @@ async def log(database_url: str, tmp_path: Path) -> AsyncIterator[Log]:
     await database.migrate(database_url, package="services.audit", schema="audit")
     async with database.connected(database_url, schema="audit", size=4, health=Health()) as pool:
         yield Log(PostgresLedger(pool), pool, tmp_path / "audit")
+
+
+async def test_a_start_with_other_settings_is_a_change_and_its_digests_are_not_in_the_log(log: Log) -> None:
+    for digest in ("11", "11", "22"):
+        start = records.life("archive", started=True, settings=["PLEXUS_ARCHIVE_MAX_RESULTS=" + digest])
+        await recording.record([start], ledger=log.ledger)
+    changed, *_ = await log.ledger.find(LogQuery(caller="service:archive", limit=10))
+    assert (changed.index.action, changed.seq) == ("configure", 4)
+    assert b'"detail":"PLEXUS_ARCHIVE_MAX_RESULTS"' in (changed.record or b"")
+    assert not [each for each in await log.ledger.following(0, 10) if b'"settings"' in (each.record or b"")]
 
 
 async def test_records_are_numbered_without_a_gap_and_hold(log: Log) -> None:

@@ -373,7 +373,13 @@ async def test_a_rejected_association_is_in_the_audit_log(ingest: Ingest, nats_u
             heard = await client.subscribe(subjects.AUDIT_RECORDED)
             assert (await asyncio.to_thread(associate, port, calling="STRANGER")).is_rejected
             record = AuditRecorded.from_bytes((await heard.next_msg(timeout=30)).data)
+            for _ in range(2):
+                accepted = await asyncio.to_thread(associate, port, calling="CT1")
+                await asyncio.to_thread(accepted.release)
+            login = AuditRecorded.from_bytes((await heard.next_msg(timeout=30)).data)
+            assert heard.pending_msgs == 0  # the second time is no record
     finally:
         await client.close()
     assert (record.service, record.action, record.outcome) == ("bridge", "associate", "refused")
     assert (record.caller, record.reason_code, record.source) == ("STRANGER", "calling-ae-title", "127.0.0.1")
+    assert (login.service, login.action, login.outcome, login.caller) == ("bridge", "login", "success", "CT1")

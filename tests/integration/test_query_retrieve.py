@@ -531,6 +531,17 @@ async def test_what_was_moved_is_recorded_as_a_transfer_to_its_destination(hospi
     } == {("transfer-out", "MOVESCU", "MOVESCU", "127.0.0.1", f"{ROOT}.3")}
 
 
+@unclosed
+async def test_what_could_not_be_moved_is_recorded_as_a_transfer_that_failed(hospital: Hospital) -> None:
+    hospital.peers.write_text("NOBODY=127.0.0.1:9")
+    await hospital.records()
+    await asyncio.to_thread(move_to, hospital.dimse, "NOBODY", retrieval(f"{ROOT}.3"))
+    (failed,) = [record for record in await hospital.records() if record.action != "query"]
+    assert (failed.service, failed.action, failed.outcome) == ("bridge", "transfer-out", "failure")
+    assert (failed.destination, failed.study_instance_uid) == ("NOBODY", f"{ROOT}.3")
+    assert (failed.reason_code, failed.instances > 0) == ("peer-unreachable", True)
+
+
 # Storage commitment
 
 

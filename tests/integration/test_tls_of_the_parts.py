@@ -203,10 +203,11 @@ def postgres_port(tls: Path, parts_folder: Path) -> Iterator[int]:
          f"--pwfile={folder / 'password'}", "-E", "UTF8", "--locale=C"],
         check=True, stdout=subprocess.DEVNULL,
     )  # fmt: skip
+    log = (parts_folder / "tls-postgres.log").open("wb")
     process = subprocess.Popen(
         [*drop, binaries / "postgres", "-D", folder / "data", "-h", "127.0.0.1", "-p", str(port), "-k", folder,
          *command("postgres", tls)],
-        stderr=(parts_folder / "tls-postgres.log").open("wb"),
+        stderr=log,
     )  # fmt: skip
     ready = [binaries / "pg_isready", "-q", "-h", folder, "-p", str(port)]
     while subprocess.run(ready, check=False).returncode:
@@ -216,6 +217,7 @@ def postgres_port(tls: Path, parts_folder: Path) -> Iterator[int]:
     yield port
     process.send_signal(signal.SIGINT)
     process.wait()
+    log.close()
 
 
 async def _provision(folder: Path, port: int) -> None:

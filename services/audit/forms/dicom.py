@@ -65,7 +65,7 @@ def _message(entry: Entry, patients: Mapping[str, str]) -> Element | None:
 
 
 def _participants(root: Element, record: AuditRecorded, *, inbound: bool) -> None:
-    """Who asked, the service of ours that answered, and where it went (PS3.15 A.5.3.5, A.5.3.7)."""
+    """Who asked, the service of ours that answered, and where it went (PS3.15 A.5.3.4, A.5.3.7)."""
     if record.action in (Action.START, Action.STOP):
         application = f"plexus.{readable(record.service)}"
         itself = SubElement(root, "ActiveParticipant", UserID=application, UserIsRequestor="false")
@@ -96,6 +96,9 @@ def _participants(root: Element, record: AuditRecorded, *, inbound: bool) -> Non
         _code(there, "RoleIDCode", coding.DESTINATION)
     if record.action == Action.EXPORT:
         media = SubElement(root, "ActiveParticipant", UserID="files of the caller", UserIsRequestor="false")
+        if record.source:
+            media.set("NetworkAccessPointID", _token(record.source))
+            media.set("NetworkAccessPointTypeCode", coding.address_type(record.source))
         _code(media, "RoleIDCode", coding.DESTINATION_MEDIA)
         _code(SubElement(media, "MediaIdentifier"), "MediaType", coding.MEDIA)
 

@@ -14,6 +14,7 @@ from services.archive.handlers.recording import Accesses
 from services.archive.model import Purpose, Resource
 from services.chassis.faults import PassingFault
 from services.chassis.principal import Principal
+from services.contracts.events import Action
 
 ALICE, BOB = Principal("alice", source="10.0.0.1"), Principal("bob")
 FIRST, SECOND = (Resource("1.2", "1.2.3", f"1.2.3.{number}") for number in (1, 2))
@@ -268,3 +269,9 @@ async def test_a_total_that_was_said_is_forgotten_and_one_that_could_not_be_kept
     await accesses.sum_up(everything=True)
     assert not kept.rows
     assert said.told()[-1][2:] == ("frames-total", 2, 2, 20)
+
+
+async def test_an_export_whose_record_cannot_be_written_is_refused(accesses: Accesses, said: Said) -> None:
+    said.away = True
+    with pytest.raises(PassingFault):
+        await accesses.record(FIRST, "stored", caller=ALICE, instances=3, purpose=Purpose(Action.EXPORT))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
@@ -141,6 +141,17 @@ class FakeDestinations:
         yield self._sink
 
 
+class FakeTransfers:
+    """Remembers what did not go."""
+
+    def __init__(self) -> None:
+        self.failures: list[tuple[str, dict[str, int], str]] = []
+
+    async def failed(self, request: Request, to: Recipient, studies: Mapping[str, int], reason: str) -> None:
+        """Remember."""
+        self.failures.append((to.ae_title, dict(studies), reason))
+
+
 class FakeRequests:
     """Counts in a list."""
 
@@ -221,19 +232,35 @@ async def test_a_cancelled_retrieval_says_what_remains() -> None:
 @pytest.mark.parametrize(("fault", "status"), [(AWAY, 0xA701), (WRONG, 0xC000)])
 async def test_an_archive_that_cannot_answer_is_a_failure_of_the_retrieval(fault: Exception, status: int) -> None:
     destinations = FakeDestinations(FakeSink())
-    response = await move(FakeExchange(MOVE), library=FakeLibrary(fault=fault), destinations=destinations)
+    response = await move(
+        FakeExchange(MOVE), library=FakeLibrary(fault=fault), destinations=destinations, transfers=FakeTransfers()
+    )
     assert response.status == status
 
 
 async def test_a_move_to_nobody_fails_and_lists_all() -> None:
-    response = await move(FakeExchange(MOVE), library=FakeLibrary(), destinations=FakeDestinations(None))
+    response = await move(
+        FakeExchange(MOVE), library=FakeLibrary(), destinations=FakeDestinations(None), transfers=FakeTransfers()
+    )
     assert (response.status, response.counts) == (0xA702, Counts(0, failed=3))
     assert len(identifiers.read(response.identifier or b"", EXPLICIT)["00080058"]["Value"]) == 3
 
 
+async def test_what_a_destination_does_not_take_is_told_with_its_studies() -> None:
+    transfers = FakeTransfers()
+    for sink in (FakeSink(0x0000, 0xA700), None, FakeSink()):
+        await move(FakeExchange(MOVE), library=FakeLibrary(), destinations=FakeDestinations(sink), transfers=transfers)
+    assert transfers.failures == [
+        ("ELSEWHERE", {"1.2": 1}, "not-taken"),
+        ("ELSEWHERE", {"1.2": 3}, "peer-unreachable"),
+    ]
+
+
 async def test_the_archive_hears_where_each_instance_goes() -> None:
     library = FakeLibrary()
-    await move(FakeExchange(MOVE), library=library, destinations=FakeDestinations(FakeSink()))
+    await move(
+        FakeExchange(MOVE), library=library, destinations=FakeDestinations(FakeSink()), transfers=FakeTransfers()
+    )
     assert library.recipients == [Recipient("ELSEWHERE", "192.0.2.9")] * 3
     await get(FakeExchange(GET), library=library, sink=FakeSink())
     assert library.recipients[3:] == [None] * 3  # it stays with the peer that asks
@@ -241,7 +268,9 @@ async def test_the_archive_hears_where_each_instance_goes() -> None:
 
 async def test_a_move_proposes_what_it_has_to_send() -> None:
     destinations = FakeDestinations(FakeSink())
-    assert (await move(FakeExchange(MOVE), library=FakeLibrary(), destinations=destinations)).status == 0x0000
+    assert (
+        await move(FakeExchange(MOVE), library=FakeLibrary(), destinations=destinations, transfers=FakeTransfers())
+    ).status == 0x0000
     assert ("1.1", (RLE,)) in destinations.proposed
 
 
@@ -249,7 +278,8 @@ async def test_what_nobody_foresaw_is_a_failure_that_the_peer_hears() -> None:
     requests = FakeRequests()
     response = await serve(
         FakeExchange(FIND), library=FakeLibrary(fault=RuntimeError("Smith^John")),
-        destinations=FakeDestinations(None), ae_title="PLEXUS", requests=requests, log=Log("bridge"),
+        destinations=FakeDestinations(None), transfers=FakeTransfers(), ae_title="PLEXUS",
+        requests=requests, log=Log("bridge"),
     )  # fmt: skip
     assert response == Response(0xC000, "internal")
     assert requests.seen == [("dimse C-FIND", "C000")]
