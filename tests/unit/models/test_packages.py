@@ -37,7 +37,7 @@ def test_a_card_names_its_folder_and_says_that_it_is_not_for_clinical_use(packag
     assert "Not for clinical use" in card.intended_use
 
 
-@pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("package", [one for one in PACKAGES if (one / "triton").is_dir()], ids=lambda path: path.name)
 def test_the_tensor_of_measurements_has_a_row_a_label_and_a_column_a_measurement(package: Path) -> None:
     card = card_of(package)
     config = (package / "triton" / "config.pbtxt").read_text("utf-8")
