@@ -1,4 +1,4 @@
-"""A MONAI bundle as its authors ship it becomes a package: `python -m services.launcher.bundles BUNDLE PACKAGE`.
+"""A MONAI bundle as its authors ship it becomes a package: `plexus model import BUNDLE PACKAGE`.
 
 Read are `configs/metadata.json` (what goes in and out) and `configs/inference.json` (the transforms around the
 network). A transform that is not known is refused by its name: leaving one out would change what the network sees.
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -222,10 +221,3 @@ def _numbers(inference: Block, value: Any, key: str) -> Sequence[float]:
     if not isinstance(found, list):
         raise BundleRefused(f"the inferer's {key} is no list of numbers")
     return found
-
-
-if __name__ == "__main__":
-    try:
-        print(f"made the package of {import_bundle(Path(sys.argv[1]), Path(sys.argv[2])).name}")
-    except ValueError as error:
-        sys.exit(str(error))

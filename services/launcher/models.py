@@ -66,6 +66,38 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
         model_template.write(folder)
         console.print(f"{folder}: change model.yaml and triton/1/model.py, then: plexus model check {folder}")
 
+    @app.command("import")
+    @command
+    def import_(
+        bundle: Annotated[Path, typer.Argument(help="The folder of a MONAI bundle.")],
+        package: Annotated[Path, typer.Argument(help="The folder to make.")],
+    ) -> None:
+        """Make a package of a MONAI bundle as its authors ship it."""
+        from services.launcher.bundles import BundleRefused, import_bundle
+
+        try:
+            card = import_bundle(bundle, package)
+        except (BundleRefused, OSError) as error:
+            raise LauncherError(str(error)) from None
+        console.print(f"{package} holds {card.name} {card.version}. Try it: plexus model try {package} FOLDER")
+
+    @app.command("try")
+    @command
+    def try_(
+        package: Package,
+        folder: Annotated[Path, typer.Argument(help="A folder of DICOM files: one series.")],
+        output: Annotated[Path, typer.Option("--output", "-o", help="Where pictures and the result go.")] = Path(
+            "trial"
+        ),
+        keep: Annotated[
+            str, typer.Option("--keep", help="Make a test case of this name of it. Look at the pictures first.")
+        ] = "",
+    ) -> int:
+        """Run a package on DICOM files without a mesh, with what the mesh would do before and after."""
+        from services.launcher import trial  # late: it needs the whole of inference
+
+        return trial.main(package, folder, output, keep, console)
+
     @app.command()
     @command
     def check(

@@ -1,4 +1,4 @@
-"""A package on a folder of DICOM files, without a mesh: `python -m services.launcher.trial PACKAGE FOLDER [OUT]`.
+"""A package on a folder of DICOM files, without a mesh: `plexus model try PACKAGE FOLDER`.
 
 What is read, refused, computed and checked is what would be in the mesh, by the same code; only Triton and the airlock
 are not there. Written are the result file and pictures of the planes with the most in them.
@@ -10,7 +10,6 @@ import asyncio
 import hashlib
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -176,9 +175,19 @@ def tell(outcome: Outcome, console: Console) -> None:
     console.print(f"shape {outcome.geometry.shape}, {dict(outcome.compute)}", highlight=False)
 
 
-def main(package: Path, folder: Path, out: Path) -> int:
+def keep(package: Path, name: str, outcome: Outcome, volume: NDArray[Any]) -> Path:
+    """Make a test case of it: what went in, and what came out as what is expected. Gives its folder."""
+    case, geometry = package / "tests" / name, outcome.geometry
+    case.mkdir(parents=True, exist_ok=True)
+    spacing = np.asarray(geometry.spacing, np.float64)
+    np.savez_compressed(case / "input.npz", volume=volume, spacing=spacing, direction=geometry.direction)
+    np.savez_compressed(case / "expected.npz", allow_pickle=False, **outcome.prediction.arrays())
+    return case
+
+
+def main(package: Path, folder: Path, out: Path, case: str = "", console: Console | None = None) -> int:
     """Try it, and say how it went."""
-    console = Console()
+    console = console or Console()
     try:
         outcome, volume = try_package(package, folder)
     except (CardError, Fault, TrialFailed, SetupError, OSError, yaml.YAMLError) as error:
@@ -190,8 +199,6 @@ def main(package: Path, folder: Path, out: Path) -> int:
         picture.save(out / f"plane-{plane + 1:04}.png")
     tell(outcome, console)
     console.print(f"written: {out}/result.npz and pictures", highlight=False)
+    if case:
+        console.print(f"kept as a test case: {keep(package, case, outcome, volume)}", highlight=False)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3] if len(sys.argv) > 3 else "trial")))
