@@ -29,10 +29,8 @@ SPAN_DEIDENTIFY = "anonymise deidentify"
 SPAN_ASSEMBLE = "inference assemble"
 SPAN_INFER = "inference infer"
 SPAN_KEEP_RESULT = "inference keep result"
-SPAN_SEG = "encode SEG"
-SPAN_SR = "encode SR"
 
 
 def span_of_document(kind: str) -> str:
-    """The span in which `encode` makes the documents of a kind, such as `SPAN_SEG`."""
+    """The span in which `encode` makes the documents of a kind, such as `encode SEG`."""
     return f"encode {kind}"

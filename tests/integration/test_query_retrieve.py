@@ -39,7 +39,7 @@ from services.chassis.http import create_app
 from services.chassis.log import Log
 from services.chassis.service import Frame, Runtime
 from services.contracts import subjects
-from services.contracts.events import AuditRecorded
+from services.contracts.events import AuditRecorded, JobCompleted, Result
 from services.dicom.part10 import data_set_start
 from services.ingest import bootstrap as ingest
 from services.ingest.settings import Settings as IngestSettings
@@ -184,6 +184,7 @@ async def hospital(
         archive_address=f"127.0.0.1:{archive_settings.grpc_port}",
         nats_url=SecretStr(nats_url),
         peers_file=peers,
+        send_results="PACS=STL",  # a kind that no other test on this bus makes
         querying_ae_titles=frozenset(("FINDSCU", "MOVESCU", "GETSCU", "STATION")),
         network_timeout_seconds=20,
     )
@@ -787,3 +788,44 @@ class storage_scp:  # noqa: N801  # used as a function
 
     def __exit__(self, *_: object) -> None:
         self._server.shutdown()
+
+
+# Results sent on
+
+
+async def test_a_result_reaches_a_pacs_that_takes_no_compression(hospital: Hospital) -> None:
+    taken: dict[str, str] = {}
+
+    def keep(event: Any) -> int:
+        taken[str(event.request.AffectedSOPInstanceUID)] = str(event.context.transfer_syntax)
+        return 0x0000
+
+    port, before = free_port(), hospital.peers.read_text()
+    hospital.peers.write_text(f"{before}\nPACS=127.0.0.1:{port}\n")
+    made = [
+        Result(kind, uid.rpartition(".")[0].rpartition(".")[0], uid.rpartition(".")[0], uid, sop_class)
+        for kind, uid, sop_class in (
+            ("STL", f"{ROOT}.4.1.1", MR),
+            ("STL", f"{ROOT}.1.1.1", CT),
+            ("SEG", f"{ROOT}.2.1.1", CT),
+        )
+    ]
+    event = JobCompleted("sent-on", tuple(made))
+    client = await nats.connect(hospital.nats_url)
+    pacs = AE("PACS")
+    for sop_class in (CT, MR):
+        pacs.add_supported_context(sop_class, ExplicitVRLittleEndian)
+    server = pacs.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, keep)])
+    try:
+        await client.jetstream().publish(event.subject, event.to_bytes(), headers={"Nats-Msg-Id": "sent-on.completed"})
+        while len(taken) < 2:
+            await asyncio.sleep(0.05)
+        records = [record for record in await hospital.records() if record.job_id == "sent-on"]
+    finally:
+        await client.close()
+        hospital.peers.write_text(before)
+        await asyncio.to_thread(server.shutdown)
+    assert taken == dict.fromkeys((f"{ROOT}.4.1.1", f"{ROOT}.1.1.1"), str(ExplicitVRLittleEndian))
+    assert [(one.action, one.outcome, one.source, one.instances) for one in records] == [
+        ("transfer-out", "success", "PACS", 2)
+    ]

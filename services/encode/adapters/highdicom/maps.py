@@ -8,7 +8,8 @@ from pydicom import Dataset
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
 from services.encode.adapters.highdicom.segmentation import code_string, organise
-from services.encode.adapters.highdicom.source import Sources, settle, stand_ins
+from services.encode.adapters.highdicom.source import Sources
+from services.encode.adapters.highdicom.stand_ins import settle, stand_ins
 from services.encode.errors import CardMismatch
 from services.encode.model import Kind, Task
 

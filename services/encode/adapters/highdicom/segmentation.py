@@ -11,7 +11,8 @@ import numpy as np
 from pydicom import Dataset
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
-from services.encode.adapters.highdicom.source import Layout, Sources, settle, stand_ins
+from services.encode.adapters.highdicom.source import Layout, Sources
+from services.encode.adapters.highdicom.stand_ins import settle, stand_ins
 from services.encode.errors import CardMismatch
 from services.encode.findings import Finding, segment_planes
 from services.encode.model import Kind, Task
