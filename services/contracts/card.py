@@ -127,7 +127,9 @@ class ModelCard:
     intended_use: str
     task: ModelTask
     selection: str
-    """CEL over `series`: its DICOM keywords, and `instances`."""
+    """Which series it takes: CEL over `series`: its DICOM keywords, and `instances`."""
+    automatic: bool
+    """Whether it runs on each such series as it comes; else where somebody asks for it."""
     labels: tuple[Label, ...]
     measurements: tuple[Measurement, ...]
     timeout_seconds: float
@@ -159,6 +161,7 @@ class ModelCard:
         made = cls(
             **{key: str(_required(card, key)) for key in _TEXTS},
             task=_read("task", ModelTask, _required(card, "task")),
+            automatic=_read("automatic", _yes_or_no, card.get("automatic", True)),
             labels=_read("labels", _labels, card.get("labels", ())),
             measurements=_read("measurements", _measurements, card.get("measurements", ())),
             timeout_seconds=_read("timeout_seconds", float, card.get("timeout_seconds", 120)),
@@ -193,6 +196,12 @@ def _read(key: str, read: Callable[[Any], ReadT], item: Any) -> ReadT:
         raise
     except (AttributeError, TypeError, ValueError) as error:
         raise CardError(f"the model card is malformed at the key {key!r}: {error}") from error
+
+
+def _yes_or_no(item: Any) -> bool:
+    if not isinstance(item, bool):
+        raise TypeError("true or false is expected")
+    return item
 
 
 def _code(item: Mapping[str, Any]) -> Code:

@@ -27,6 +27,7 @@ from services.worklist import model
 from services.worklist.errors import NoSuchJobError
 from services.worklist.model import Job, JobFact, Performer
 from services.worklist.ports import Attributes, Candidate, Decision, Facts, Jobs, Journal, SeriesArchive
+from services.worklist.results import maker_of
 from services.worklist.ruling import rule
 from services.worklist.turns import Rules, pick
 from services.worklist.ups.making import Input, item_of
@@ -43,13 +44,17 @@ async def select(
     journal: Journal,
     dicomweb: str = "",
 ) -> None:
-    """A series has settled: make a job of each model whose rule selects it."""
+    """A series has settled: a job of each model whose rule selects it, unless a job of ours has made the series."""
     study, uid = settled.study_instance_uid, settled.series_instance_uid
     with telemetry.span(
         names.SPAN_SELECT, {names.REVISION: settled.revision, names.INSTANCES: settled.instances}
     ) as span:
         series = await archive.describe(study, uid)
-        cards = selected(candidates, series.attributes, settled.instances, journal)
+        maker = maker_of(series.attributes)
+        if maker and await jobs.get(maker) is not None:
+            return
+        automatic = [candidate for candidate in candidates if candidate.card.automatic]
+        cards = selected(automatic, series.attributes, settled.instances, journal)
         references = await archive.references(study, uid) if cards else ()
         source = Input(study, uid, series.attributes, references)
         at, trace_id, trace_parent = now(), telemetry.trace_id(), trace_parent_now()

@@ -87,12 +87,14 @@ class FixedRule:
 class MemoryArchive:
     """An archive with one series."""
 
-    async def describe(self, study_instance_uid: str, series_instance_uid: str) -> Series:
-        attributes = {
+    def __init__(self) -> None:
+        self.attributes: dict[str, Any] = {
             "00080060": {"vr": "CS", "Value": ["CT"]},
             "00100010": {"vr": "PN", "Value": [{"Alphabetic": "Doe^Jane"}]},
         }
-        return Series(attributes, "d1", 100)
+
+    async def describe(self, study_instance_uid: str, series_instance_uid: str) -> Series:
+        return Series(self.attributes, "d1", 100)
 
     async def references(self, study_instance_uid: str, series_instance_uid: str) -> Sequence[tuple[str, str]]:
         return [("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4.5")]

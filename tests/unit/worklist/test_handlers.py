@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.chassis.principal import Principal
-from services.contracts.card import PackageKind
+from services.contracts.card import ModelCard, PackageKind
 from services.contracts.events import AuditRecorded, JobCancelled, JobFailed, JobReleased, JobRequested
 from services.worklist import handlers, runs
 from services.worklist.errors import JobConflictError, NoSuchJobError, NoSuchModelError
@@ -183,3 +183,37 @@ async def test_a_job_that_is_not_there_can_be_neither_retried_nor_cancelled() ->
     for ask in (handlers.retry, handlers.cancel):
         with pytest.raises(NoSuchJobError):
             await ask("f" * 32, principal=Principal("ann"), jobs=MemoryJobs())
+
+
+async def test_no_model_runs_by_itself_on_what_a_job_has_made() -> None:
+    jobs, archive = MemoryJobs(), MemoryArchive()
+    await select(jobs, MemoryJournal(), lung=True)
+    (first,) = jobs.jobs.values()
+    item = {"0018A003": {"vr": "ST", "Value": [f"Made by an algorithm, not verified. Job {first.id}."]}}
+    candidates = [Candidate(card("any"), FixedRule(True))]
+    stranger = {"0018A003": {"vr": "ST", "Value": [f"Job {'0' * 32}."]}}
+    for maker, brings in ((item, 1), (stranger, 2)):
+        archive.attributes = {"0018A001": {"vr": "SQ", "Value": [{}, maker]}}
+        await handlers.select(settled(7), candidates=candidates, archive=archive, jobs=jobs, journal=MemoryJournal())
+        assert len(jobs.jobs) == brings  # of a job that is not ours, it is a series like any other
+
+
+async def test_a_model_on_request_waits_to_be_asked() -> None:
+    jobs, model = MemoryJobs(), ModelCard.from_mapping({**card("fat").source, "automatic": False})
+    candidates = [Candidate(model, FixedRule(True))]
+    settled_series = settled(1)
+    await handlers.select(
+        settled_series, candidates=candidates, archive=MemoryArchive(), jobs=jobs, journal=MemoryJournal()
+    )
+    assert not jobs.jobs
+    wish = runs.Wish("fat", STUDY)
+    asked = await runs.ask(
+        wish,
+        principal=Principal.local(),
+        candidates=candidates,
+        archive=MemoryArchive(),
+        jobs=jobs,
+        journal=MemoryJournal(),
+        dicomweb="",
+    )
+    assert {each.model for each in asked} == {"fat"}
