@@ -18,6 +18,7 @@ OWN_SCHEMA = {
     "worklist": "worklist",
     "anonymise": "anonymise",
     "audit": "audit",
+    "catalogue": "catalogue",
 }
 
 
@@ -59,7 +60,7 @@ async def test_archive_reads_the_index_and_cannot_write_it(mesh: Mesh) -> None:
         await ingest.execute("DROP TABLE seen")
 
 
-@pytest.mark.parametrize("role", ["worklist", "anonymise", "audit"])
+@pytest.mark.parametrize("role", ["worklist", "anonymise", "audit", "catalogue"])
 async def test_nobody_else_sees_the_index(mesh: Mesh, role: str) -> None:
     async with _as(mesh, "ingest") as ingest, _as(mesh, role) as other:
         await ingest.execute("CREATE TABLE hidden (a int)")

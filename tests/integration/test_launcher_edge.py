@@ -15,7 +15,7 @@ from services.launcher.mesh import Mesh
 from services.launcher.settings import Settings
 from services.launcher.setup import viewer
 
-UPSTREAMS = ("ingest", "archive", "worklist", "audit")
+UPSTREAMS = ("ingest", "archive", "worklist", "catalogue", "audit")
 
 
 class _Upstream(ThreadingHTTPServer):
@@ -93,6 +93,9 @@ def client(mesh_and_upstreams: tuple[Mesh, dict[str, _Upstream]]) -> Iterator[ht
         ("POST", "/dicom-web/other", "archive"),
         ("GET", "/jobs", "worklist"),
         ("GET", "/jobs/abc", "worklist"),
+        ("GET", "/workitems?limit=1", "worklist"),
+        ("POST", "/dicom-web/workitems", "worklist"),
+        ("GET", "/catalogue/models", "catalogue"),
         ("GET", "/audit?limit=1", "audit"),
     ],
 )
