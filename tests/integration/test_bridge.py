@@ -37,18 +37,13 @@ from services.chassis.service import Frame
 from services.contracts import calls
 from services.dicom import transfer_syntaxes
 from services.dicom.part10 import file_header
+from tests.conftest import free_port
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 VERIFICATION = "1.2.840.10008.1.1"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 SIEMENS_CSA = "1.3.12.2.1107.5.9.1"
 STORED = calls.StoreReply(outcome=calls.StoreReply.OUTCOME_STORED)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -18,6 +18,7 @@ from services.chassis.bus import MESSAGE_ID, SCHEMA, Bus, Delivery, Subscription
 from services.chassis.faults import Fault, PassingFault, PermanentFault
 from services.chassis.health import Health
 from services.chassis.log import Log
+from tests.conftest import free_port
 from tests.unit.chassis.spans import recorded
 
 LOG = Log("tested")
@@ -448,7 +449,7 @@ async def test_what_may_be_lost_is_heard_by_everyone_who_listens(nats_url: str, 
 async def test_a_bus_without_a_server_is_not_ready_and_does_not_take_facts(place: Place) -> None:
     health = Health()
     health.started = True
-    server = await asyncio.create_subprocess_exec(*_server(port := _free_port()), stderr=asyncio.subprocess.DEVNULL)
+    server = await asyncio.create_subprocess_exec(*_server(port := free_port()), stderr=asyncio.subprocess.DEVNULL)
     async with connected(
         f"nats://127.0.0.1:{port}", service="tested", log=LOG, health=health, ack_wait_seconds=5, dead_subject="dead"
     ) as bus:
@@ -459,14 +460,6 @@ async def test_a_bus_without_a_server_is_not_ready_and_does_not_take_facts(place
         with pytest.raises(PassingFault):
             await bus.say(Fact(place.subject))
         assert await health.failing() == ["bus"]
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _server(port: int) -> list[str]:

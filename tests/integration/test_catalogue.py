@@ -33,6 +33,7 @@ from services.launcher.errors import EdgeError
 from services.launcher.models import Catalogue
 from services.launcher.parts.triton import Triton
 from services.launcher.settings import Settings
+from tests.conftest import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,11 +70,6 @@ def triton_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
         process.terminate()
         process.wait(60)
         part.tidy()
-
-
-def free_port() -> int:
-    settings = Settings.on_free_ports(Path("/nowhere"))
-    return settings.ports["edge"]
 
 
 @asynccontextmanager

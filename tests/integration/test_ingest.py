@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -39,6 +38,7 @@ from services.store.file_objects import FileObjects
 from services.store.index import bytes_alone
 from services.store.model import Entry, series_digest
 from services.store.reader import IndexReader
+from tests.conftest import free_port
 from tests.unit.ingest.made import made
 
 _SETTLE_SECONDS = 0.4
@@ -93,12 +93,6 @@ def packed(files: Iterable[bytes]) -> tuple[bytes, str]:
     boundary = multipart.new_boundary()
     parts = [multipart.part_head(boundary, "application/dicom") + file + multipart.PART_TAIL for file in files]
     return b"".join(parts) + multipart.closing(boundary), multipart.related("application/dicom", boundary)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @asynccontextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from services.chassis.faults import Fault, PassingFault, PermanentFault
 from services.chassis.log import Log
 from services.chassis.principal import Principal
 from services.contracts import calls
+from tests.conftest import free_port
 from tests.unit.chassis.spans import recorded
 
 CALLER = Principal("CT 1", institution="Ward 3", proved_by="ae-title", source="192.0.2.7")
@@ -51,12 +51,6 @@ class Servicer(calls.ArchiveServicer):
         if self.error:
             raise self.error
         yield calls.Chunk(data=b"second")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

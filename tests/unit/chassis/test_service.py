@@ -6,13 +6,14 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+
+from tests.conftest import free_port
 
 SERVICE = """
 import asyncio
@@ -51,12 +52,6 @@ async def build(settings, frame):
 
 main("tested", Settings, build)
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def start(**settings: str) -> asyncio.subprocess.Process:
