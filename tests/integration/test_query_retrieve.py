@@ -826,6 +826,6 @@ async def test_a_result_reaches_a_pacs_that_takes_no_compression(hospital: Hospi
         hospital.peers.write_text(before)
         await asyncio.to_thread(server.shutdown)
     assert taken == dict.fromkeys((f"{ROOT}.4.1.1", f"{ROOT}.1.1.1"), str(ExplicitVRLittleEndian))
-    assert [(one.action, one.outcome, one.source, one.instances) for one in records] == [
+    assert [(one.action, one.outcome, one.destination, one.instances) for one in records] == [
         ("transfer-out", "success", "PACS", 2)
     ]
