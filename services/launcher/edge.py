@@ -114,6 +114,10 @@ class Edge:
         """Jobs, newest first; filters are worklist's (`study`, `series`, `state`, `limit`)."""
         return [Job.read(item) for item in self._get("/jobs", params=filters).json()["jobs"]]
 
+    def models(self) -> list[str]:
+        """The names of the models in use."""
+        return [str(item["name"]) for item in self._get("/models").json()["models"]]
+
     def job(self, job_id: str) -> Job | None:
         """A job, or None when there is none of this id."""
         answer = self._ask("/jobs/" + job_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from services.launcher.canary.canaries import Canaries, find
 from services.launcher.canary.places import Place
 from services.launcher.canary.planting import Planted, studies
 from services.launcher.edge import Edge, Job
-from services.launcher.errors import LauncherError
+from services.launcher.errors import EdgeError, LauncherError
 from services.launcher.mesh import Mesh
 
 _PATIENCE_SECONDS: Final = 600.0
@@ -123,15 +124,34 @@ def _through(console: Console, mesh: Mesh, planted: Sequence[Planted]) -> list[J
         if failed or found.refused:
             raise LauncherError(f"{len(failed) + len(found.refused)} instances were not stored ({study.what})")
     with Edge(mesh.url("edge")) as edge, console.status("waiting for the models…"):
-        end = time.monotonic() + _PATIENCE_SECONDS
-        while time.monotonic() < end:
-            jobs = [job for study in planted for job in edge.jobs(study=study.study_instance_uid)]
-            expected = {study.study_instance_uid for study in planted if study.modelled}
-            begun = expected <= {job.study_instance_uid for job in jobs}
-            if begun and all(job.state.ended for job in jobs) and _quiet(edge, planted, len(jobs)):
-                return jobs
-            time.sleep(_LOOK_SECONDS)
+        _ended(edge, planted)
+        _on_request(edge, planted)
+        return _ended(edge, planted)
+
+
+def _ended(edge: Edge, planted: Sequence[Planted]) -> list[Job]:
+    """All jobs, when every one of them has come to an end."""
+    end = time.monotonic() + _PATIENCE_SECONDS
+    while time.monotonic() < end:
+        jobs = [job for study in planted for job in edge.jobs(study=study.study_instance_uid)]
+        expected = {study.study_instance_uid for study in planted if study.modelled}
+        begun = expected <= {job.study_instance_uid for job in jobs}
+        if begun and all(job.state.ended for job in jobs) and _quiet(edge, planted, len(jobs)):
+            return jobs
+        time.sleep(_LOOK_SECONDS)
     raise LauncherError("the models did not come to an end: ./plexus jobs tells where they are")
+
+
+def _on_request(edge: Edge, planted: Sequence[Planted]) -> None:
+    """Ask for the models that run by nobody's rule alone."""
+    models = edge.models()
+    for study in planted:
+        ran = {job.model for job in edge.jobs(study=study.study_instance_uid)}
+        for model in models:
+            if model in ran:
+                continue
+            with suppress(EdgeError):  # no series of the study is one that it takes
+                edge.run({"model": model, "study": study.study_instance_uid})
 
 
 def _quiet(edge: Edge, planted: Sequence[Planted], jobs: int) -> bool:
