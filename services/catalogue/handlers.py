@@ -84,7 +84,7 @@ async def activate(
         ModelBrokenError: Triton cannot load it; the version that is active stays so.
         ServerUnavailableError: Triton does not answer.
     """
-    chosen = found(await _get(name, models), version)
+    chosen = found(await get(name, models=models), version)
     rules.may_serve(chosen)
     card = ModelCard.from_mapping(chosen.card)
     # One to go back to is there already, and may be at work.
@@ -92,10 +92,11 @@ async def activate(
         await server.serve(card.served, packages.folder(chosen), card)
 
     def decide(model: Model) -> Decision:
-        rules.may_serve(found(model, version))
+        now = found(model, version)  # as it is: it may have been checked once more, or retired, while it was loaded
+        rules.may_serve(now)
         if model.active == version:
             return Decision(model)
-        return decided(replace(model, active=version, previous=model.active), chosen, "activated", principal)
+        return decided(replace(model, active=version, previous=model.active), now, "activated", principal)
 
     model = await models.decide(name, decide)
     await _withdraw_all_but(model, server)
@@ -113,7 +114,7 @@ async def rollback(
         ModelBrokenError: Triton cannot load it.
         ServerUnavailableError: Triton does not answer.
     """
-    model = await _get(name, models)
+    model = await get(name, models=models)
     if not model.previous:
         raise VersionConflictError(f"no version of {name} was active before {model.active or 'this'}")
     return await activate(name, model.previous, principal=principal, models=models, packages=packages, server=server)
@@ -216,12 +217,19 @@ async def find(name: str, version: str, *, models: Models) -> Version:
     Raises:
         NoSuchModelError: there is none.
     """
-    return found(await _get(name, models), version)
+    return found(await get(name, models=models), version)
 
 
 async def get(name: str, *, models: Models) -> Model:
-    """A model. Raises `NoSuchModelError`."""
-    return await _get(name, models)
+    """A model.
+
+    Raises:
+        NoSuchModelError: there is none of this name.
+    """
+    model = await models.get(name)
+    if model is None:
+        raise NoSuchModelError(f"model {name}")
+    return model
 
 
 async def _withdraw_all_but(model: Model, server: ModelServer) -> None:
@@ -230,13 +238,6 @@ async def _withdraw_all_but(model: Model, server: ModelServer) -> None:
     for version in model.versions:
         if version.version not in serving and version.state in (State.PUBLISHED, State.RETIRED):
             await server.withdraw(ModelCard.from_mapping(version.card).served)
-
-
-async def _get(name: str, models: Models) -> Model:
-    model = await models.get(name)
-    if model is None:
-        raise NoSuchModelError(f"model {name}")
-    return model
 
 
 def found(model: Model, version: str) -> Version:

@@ -26,6 +26,9 @@ AWAY = (
 )
 """Errors that mean that PostgreSQL is away, full or stopping: the same may pass later."""
 
+PASSING = (*AWAY, asyncpg.TransactionRollbackError)
+"""The same, and a transaction that PostgreSQL gave up for another's sake."""
+
 ConnectedT = TypeVar("ConnectedT")
 _CONNECT_SECONDS = 30
 
@@ -76,6 +79,15 @@ async def _patiently(connect: Callable[[], Awaitable[ConnectedT]]) -> ConnectedT
             if asyncio.get_running_loop().time() > until:
                 raise PassingFault("database-unreachable", "PostgreSQL does not answer") from None
             await asyncio.sleep(0.2)
+
+
+@asynccontextmanager
+async def passing_as(fault: Callable[[], PassingFault]) -> AsyncIterator[None]:
+    """Errors of `PASSING` become a service's own fault, without PostgreSQL's words, which may quote a row."""
+    try:
+        yield
+    except PASSING:
+        raise fault() from None
 
 
 def conditions(wanted: Mapping[str, object]) -> tuple[str, list[object]]:

@@ -6,12 +6,13 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, fields
+from functools import partial
 
 import asyncpg
 
 from services.anonymise.errors import DatabaseUnavailableError
 from services.anonymise.model import Original, Pseudonym, Release, UidKind
-from services.chassis.database import AWAY
+from services.chassis.database import passing_as
 from services.chassis.outbox import Outbox
 from services.contracts.events import Event
 
@@ -25,7 +26,7 @@ _KEEP = (  # the names are those of our own fields
     + ", ".join(f"{name} = EXCLUDED.{name}" for name in _COLUMNS if name != "job_id")
     + ", released_at = now() WHERE releases.attempt < EXCLUDED.attempt RETURNING 1"
 )
-_PASSING = (*AWAY, asyncpg.TransactionRollbackError)
+_translated = partial(passing_as, DatabaseUnavailableError)
 
 
 class PostgresReleases:
@@ -129,11 +130,3 @@ class PostgresReleases:
     async def _transaction(self) -> AsyncIterator[Connection]:
         async with _translated(), self._pool.acquire() as connection, connection.transaction():
             yield connection
-
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    try:
-        yield
-    except _PASSING:
-        raise DatabaseUnavailableError from None

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import asyncpg
 
 from services.anonymise.burned_in.model import Box, Decision, Doubt, Finding, Found, Ground
 from services.anonymise.errors import DatabaseUnavailableError, Reason
 from services.anonymise.quarantine import STEP, Entry, Held, State
-from services.chassis.database import AWAY
+from services.chassis.database import passing_as
 from services.chassis.outbox import Outbox
 from services.contracts.events import Event, JobFailed, JobRequested
 
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
-_PASSING = (*AWAY, asyncpg.TransactionRollbackError)
+_translated = partial(passing_as, DatabaseUnavailableError)
 _KEEP = """
     INSERT INTO quarantine (digest, study_instance_uid, series_instance_uid, sop_instance_uid, rows, columns, frames,
                             doubt, grounds, found)
@@ -210,11 +211,3 @@ def _entry(row: asyncpg.Record) -> Entry:
 
 def _boxes(text: str) -> tuple[Box, ...]:
     return tuple(Box(*box) for box in json.loads(text))
-
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    try:
-        yield
-    except _PASSING:
-        raise DatabaseUnavailableError from None

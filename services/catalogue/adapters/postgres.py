@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import asyncpg
 
 from services.catalogue.errors import DatabaseUnavailableError
 from services.catalogue.model import Change, Model, State, Version
 from services.catalogue.ports import Decision
-from services.chassis.database import AWAY
+from services.chassis.database import passing_as
 from services.chassis.outbox import Outbox
 
-_PASSING = (*AWAY, asyncpg.TransactionRollbackError)
+_translated = partial(passing_as, DatabaseUnavailableError)
 _CHANGES_SHOWN = 200
 _KEEP = """
 INSERT INTO versions (name, version, digest, state, card, owner, made_at, report)
@@ -115,11 +115,3 @@ def _versions(rows: Iterable[asyncpg.Record]) -> tuple[Version, ...]:
         )
         for row in rows
     )
-
-
-@asynccontextmanager
-async def _translated() -> AsyncIterator[None]:
-    try:
-        yield
-    except _PASSING as error:
-        raise DatabaseUnavailableError from error

@@ -6,10 +6,11 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, fields
+from functools import partial
 
 import asyncpg
 
-from services.chassis.database import AWAY
+from services.chassis.database import passing_as
 from services.contracts.events import Result
 from services.worklist.errors import DatabaseUnavailableError
 from services.worklist.model import Job, JobState, Performer, Priority
@@ -27,16 +28,8 @@ _INSERT = f"INSERT INTO jobs ({_COLUMNS}, change) VALUES ({_VALUES}, nextval('jo
 _UPDATE = f"UPDATE jobs SET {_SET}, change = nextval('job_changes') WHERE id = $1 RETURNING *"  # noqa: S608
 # (both: the names are of our own fields)
 
-_PASSING = (*AWAY, asyncpg.TransactionRollbackError)
-
-
-@asynccontextmanager
-async def translated() -> AsyncIterator[None]:
-    """Errors of a database that is away, as ours."""
-    try:
-        yield
-    except _PASSING as error:
-        raise DatabaseUnavailableError from error
+translated = partial(passing_as, DatabaseUnavailableError)
+"""Errors of a database that is away, as ours."""
 
 
 @asynccontextmanager
