@@ -132,7 +132,7 @@ class Pictures(Protocol):
     """What people look at. Heavy work: call it in a thread."""
 
     def overlay(self, card: ModelCard, inputs: Arrays, outputs: Arrays) -> bytes | None:
-        """A PNG of the labels on the input; None where there is nothing to draw."""
+        """A PNG of the input with labels and boxes on it; None where the input is no image."""
 
 
 class Journal(Protocol):

@@ -23,7 +23,7 @@ from services.contracts.tensors import Output, Units, label_type, promised, samp
 
 RUNNER = Path(__file__).resolve().parents[2] / "deploy" / "triton" / "runner"
 
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "training")
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "training", "tests", "report")
 _TYPES = {np.dtype(np.uint8): "TYPE_UINT8", np.dtype(np.uint16): "TYPE_UINT16", np.dtype(np.int16): "TYPE_INT16"}
 _FLOAT = "TYPE_FP32"
 _NAME = re.compile(r'^\s*name\s*:\s*"[^"]*"\s*$', re.MULTILINE)
