@@ -13,6 +13,7 @@ from services.contracts.card import CardError, ModelCard, PackageKind
 CODED = (PackageKind.TOOL, PackageKind.APPLICATION)
 """The kinds whose packages hold code, which runs confined."""
 
+_MAIN = {PackageKind.APPLICATION: "main.py", PackageKind.TRITON: "triton/1/model.py"}
 _KEYS = {"main", "class", "modules", "memory_mb"}
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _MEMORY_MB = (64, 1 << 20)
@@ -41,13 +42,17 @@ class CodeEntry:
         return asdict(self)
 
 
-def code_of(card: ModelCard) -> CodeEntry | None:
+def code_of(card: ModelCard, *, raw: bool = False) -> CodeEntry | None:
     """The block of a card whose kind has one, else None.
+
+    Args:
+        card: the card.
+        raw: whether a package of kind `triton` is run as the others with code are, confined.
 
     Raises:
         CardError: it says something that cannot be; the text names the key.
     """
-    if card.kind not in CODED:
+    if card.kind not in CODED and not (raw and card.kind is PackageKind.TRITON):
         return None
     block = card.source.get("code", {})
     if not isinstance(block, Mapping):
@@ -55,7 +60,7 @@ def code_of(card: ModelCard) -> CodeEntry | None:
     strange = sorted(set(map(str, block)) - _KEYS)
     if strange:
         raise CardError(f"the model card's code has keys that are not known: {', '.join(strange)}")
-    main = PurePosixPath(str(block.get("main", "main.py" if card.kind is PackageKind.APPLICATION else "tool.py")))
+    main = PurePosixPath(str(block.get("main", _MAIN.get(card.kind, "tool.py"))))
     if main.is_absolute() or ".." in main.parts or main.suffix != ".py":
         raise CardError("the model card is malformed at the key 'code.main': a Python file in the package is expected")
     modules = block.get("modules", ())

@@ -12,7 +12,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
+from services.catalogue.adapters.environments import UvEnvironments
+from services.catalogue.environments import EnvironmentState, has_environment
 from services.catalogue.repository import RUNNER, described_card
 from services.chassis.faults import Fault
 from services.contracts.card import CardError, ModelCard, PackageKind
@@ -35,10 +37,12 @@ from services.inference.manifest import Entry
 from services.inference.model import Outcome, Prediction
 from services.inference.promises import check
 from services.launcher.errors import SetupError
+from services.launcher.settings import from_process
 from services.launcher.setup import triton
 
 _PICTURES = 3
 _OPACITY = 0.45
+_BUILD_SECONDS = 1200.0
 
 
 class TrialFailed(Exception):
@@ -64,19 +68,27 @@ class _Folder:
         return False
 
 
-def try_package(package: Path, folder: Path) -> tuple[Outcome, NDArray[Any]]:
+def try_package(
+    package: Path, folder: Path, tell: Callable[[str], None] = lambda _: None
+) -> tuple[Outcome, NDArray[Any]]:
     """The package's answer to the files of the folder, checked against its card, and what it was given.
 
+    Args:
+        package: its folder.
+        folder: of DICOM files.
+        tell: hears what takes long.
+
     Raises:
-        CardError: the card cannot be used, or the package brings a Triton model of its own.
+        CardError: the card cannot be used, or the package brings a Triton model that needs Triton.
         Fault: the files are no input for it, or the answer is not what the card promises.
         TrialFailed: the package could not answer.
         SetupError: Triton's environment is not there.
     """
     card = ModelCard.from_mapping(yaml.safe_load((package / "model.yaml").read_text(encoding="utf-8")))
-    if card.kind in (PackageKind.TRITON, PackageKind.EXTERNAL):
+    environment = asyncio.run(_environment(package, tell)) if has_environment(card) else None
+    if card.kind is PackageKind.EXTERNAL or (card.kind is PackageKind.TRITON and environment is None):
         raise CardError(f"a package of kind {card.kind} is tried in the mesh")
-    described = described_card(card)
+    described = described_card(card, str(environment) if environment is not None else None)
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.read_bytes()[128:132] == b"DICM")
     layout, entries, volume, seconds = asyncio.run(_assembled(card, folder, files))
     started = time.perf_counter()
@@ -88,6 +100,23 @@ def try_package(package: Path, folder: Path) -> tuple[Outcome, NDArray[Any]]:
         "infer_seconds": round(time.perf_counter() - started, 3),
     }
     return Outcome("trial", card, layout.geometry, frames, prediction, compute), volume
+
+
+async def _environment(package: Path, tell: Callable[[str], None]) -> Path | None:
+    """The environment of its own, built where it is not there: as the catalogue does, with the catalogue's settings."""
+    settings = from_process()
+    wheels = settings.overrides.get("PLEXUS_CATALOGUE_WHEELS_FOLDER")
+    environments = UvEnvironments(
+        settings.data / "trial" / "environments",
+        python=str(triton.installation().bin / "python"),
+        wheels=Path(wheels) if wheels else None,
+        index=settings.overrides.get("PLEXUS_CATALOGUE_INDEX_URL", ""),
+        seconds=float(settings.overrides.get("PLEXUS_CATALOGUE_ENVIRONMENT_SECONDS", _BUILD_SECONDS)),
+    )
+    progress = await environments.progress(package)
+    if progress.state is EnvironmentState.MISSING:
+        tell(f"building its environment of {progress.packages} packages, once for this lock file")
+    return await environments.ready(package)
 
 
 def _run(package: Path, described: dict[str, Any], layout: assembly.Layout, volume: NDArray[Any]) -> dict[str, Any]:
@@ -189,7 +218,7 @@ def main(package: Path, folder: Path, out: Path, case: str = "", console: Consol
     """Try it, and say how it went."""
     console = console or Console()
     try:
-        outcome, volume = try_package(package, folder)
+        outcome, volume = try_package(package, folder, console.print)
     except (CardError, Fault, TrialFailed, SetupError, OSError, yaml.YAMLError) as error:
         console.print(str(error), highlight=False, markup=False, soft_wrap=True)
         return 1

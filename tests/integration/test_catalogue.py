@@ -33,6 +33,7 @@ from services.launcher.errors import EdgeError
 from services.launcher.models import Catalogue
 from services.launcher.parts.triton import Triton
 from services.launcher.settings import Settings
+from services.launcher.setup import triton as environment_of_triton
 from tests.conftest import free_port
 from tests.integration.inference_parts import Spans
 
@@ -127,6 +128,9 @@ async def site(
         "PLEXUS_CATALOGUE_SHIPPED_FOLDER": str(folder / "shipped"),
         "PLEXUS_CATALOGUE_TRITON_ADDRESS": triton_of_its_own[0],
         "PLEXUS_CATALOGUE_WATCH_SECONDS": "0.3",
+        "PLEXUS_CATALOGUE_ENVIRONMENTS_FOLDER": str(folder / "environments"),
+        "PLEXUS_CATALOGUE_WHEELS_FOLDER": str(folder / "wheels"),
+        "PLEXUS_CATALOGUE_PYTHON": str(environment_of_triton.FOLDER / "bin" / "python"),
     }
     log = folder / "log"
     async with running(environment, log):

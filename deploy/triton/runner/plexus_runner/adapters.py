@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plexus_runner import nifti
+from plexus_runner import nifti, raw
 from plexus_runner.refusals import Refused
 
 Arrays = dict[str, NDArray[Any]]
@@ -38,6 +38,8 @@ def stand_in(names: list[str]) -> None:
 def answer(module: ModuleType, job: dict[str, Any], volume: NDArray[Any], folder: Path) -> Arrays:
     """What the package's class says of the input."""
     card = job["card"]
+    if card["kind"] == "triton":
+        return _arrays(raw.answer(module, job, volume), card, volume)
     image = _image(job, volume, folder)
     if card["kind"] == "tool":
         found = _tool(_class(module, card, "ImageProcessingTool", "image_processing_tool"), image)

@@ -30,6 +30,10 @@ class CodeRunner:
         self._package = package
         if not (package / card["code"]["main"]).is_file():
             raise Refused(f"the package lacks the file {card['code']['main']}")
+        own = card.get("environment")
+        self._site = Path(os.path.abspath(package / own)) if own else None  # noqa: PTH100 - links stay what they are
+        if self._site is not None and not self._site.is_dir():
+            raise Refused("the environment of its requirements.lock is not here; plexus model check builds it")
 
     def run(
         self, volume: NDArray[Any], spacing: NDArray[np.float64], direction: NDArray[np.float64]
@@ -48,9 +52,9 @@ class CodeRunner:
         words = folder / "words"
         with words.open("wb") as errors:
             process = subprocess.Popen(
-                [_python(), "-m", "plexus_runner.worker", str(folder), str(self._package), str(memory)],
+                [*self._python(), "-m", "plexus_runner.worker", str(folder), str(self._package), str(memory)],
                 cwd=folder,
-                env=_environment(folder),
+                env=self._environment(folder),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -74,22 +78,25 @@ class CodeRunner:
             last = f"its code needs more memory than the {self._card['code']['memory_mb']} MiB of its card"
         raise Refused(last[:_WORDS] or f"its code ended with {code}")
 
+    def _python(self) -> list[str]:
+        """The interpreter that Triton runs in; inside its stub `sys.executable` may name another.
 
-def _python() -> str:
-    """The interpreter of the environment that Triton runs in; inside its stub `sys.executable` may name another."""
-    return shutil.which("python3") or sys.executable
+        A package with an environment has that and the standard library alone: no `site`, so nothing of Triton's.
+        """
+        found = shutil.which("python3") or sys.executable
+        return [found] if self._site is None else [os.path.realpath(found), "-S", "-s"]
 
-
-def _environment(folder: Path) -> dict[str, str]:
-    """All that the code has of an environment."""
-    return {
-        "PYTHONPATH": str(_RUNNER),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "LC_ALL": "C.UTF-8",
-    }
+    def _environment(self, folder: Path) -> dict[str, str]:
+        """All that the code has of an environment."""
+        imports = [str(_RUNNER)] if self._site is None else [str(_RUNNER), str(self._site)]
+        return {
+            "PYTHONPATH": ":".join(imports),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PATH": "/usr/bin:/bin",
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "LC_ALL": "C.UTF-8",
+        }
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:

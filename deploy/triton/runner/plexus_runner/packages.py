@@ -32,6 +32,6 @@ def runner_of(package: Path, card: dict[str, Any]) -> Runner:
     kind = card["kind"]
     if kind in ("onnx", "torchscript"):
         return Pipeline(card, open_network(kind, package / card["processing"]["network"]))
-    if kind in ("tool", "application"):
+    if card.get("code"):
         return CodeRunner(card, package)
     raise Refused(f"a package of kind {kind} is not run here")

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from plexus_runner import adapters
+from plexus_runner import adapters, files
 from plexus_runner.refusals import Refused
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 1, 38, 22, 2
@@ -35,7 +35,8 @@ def main() -> None:
     folder, package, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     job = json.loads((folder / "job.json").read_text())
     volume = np.load(folder / "volume.npy", mmap_mode="r")
-    confine(memory)
+    imports = [path for path in sys.path if path]  # Plexus's runner, and the package's environment or Triton's
+    confine(memory, readable=[*files.interpreter(), *imports, str(package.resolve())], writable=[str(folder)])
     try:
         answer = adapters.answer(_load(package, job["card"]["code"]["main"], job["card"]), job, volume, folder)
     except Refused as error:
@@ -48,11 +49,12 @@ def main() -> None:
         np.savez(file, **answer)  # type: ignore[arg-type]  # the names are those of outputs
 
 
-def confine(memory_bytes: int) -> None:
-    """Give up network, cores, privileges to come, and more memory than `memory_bytes` above what is mapped now."""
+def confine(memory_bytes: int, *, readable: list[str], writable: list[str]) -> None:
+    """Give up network, other files, privileges to come, and more memory than `memory_bytes` above what is mapped."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    files.confine(libc, readable=readable, writable=writable)
     _without_sockets(libc)
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes,) * 2)
