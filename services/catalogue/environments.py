@@ -42,6 +42,11 @@ class Lock:
     requirements: tuple[str, ...]
 
     @property
+    def packages(self) -> int:
+        """How many packages it names; some have a line for each of several Pythons."""
+        return len({line.partition("==")[0] for line in self.requirements})
+
+    @property
     def text(self) -> str:
         """As a file."""
         return "\n".join(self.requirements) + "\n"
