@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
@@ -42,6 +42,8 @@ from services.launcher.setup import triton
 
 _PICTURES = 3
 _OPACITY = 0.45
+_FRAME = (255, 200, 0)
+_BOXES_SHOWN = 10
 _BUILD_SECONDS = 1200.0
 
 
@@ -165,8 +167,10 @@ async def _assembled(
 def pictures(outcome: Outcome, volume: NDArray[Any]) -> list[tuple[int, Image.Image]]:
     """The planes with the most in the label map, or the middle one, grey with the labels' colours."""
     labels = outcome.prediction.labels
+    boxes = np.asarray(outcome.prediction.boxes if outcome.prediction.boxes is not None else np.empty((0, 6)))
     if labels is None:
-        planes = [len(volume) // 2]
+        middles = {int(np.clip(round((box[0] + box[3]) / 2), 0, len(volume) - 1)) for box in boxes[:_PICTURES]}
+        planes = sorted(middles) or [len(volume) // 2]
     else:
         filled = np.array([np.count_nonzero(plane) for plane in labels])
         order = np.flatnonzero(filled) if filled.any() else np.array([len(volume) // 2])
@@ -179,7 +183,11 @@ def pictures(outcome: Outcome, volume: NDArray[Any]) -> list[tuple[int, Image.Im
         for label in outcome.card.labels if labels is not None else ():
             inside = np.asarray(labels)[plane] == label.value
             picture[inside] = (1 - _OPACITY) * picture[inside] + _OPACITY * np.array(label.colour, np.float32)
-        made.append((plane, Image.fromarray(picture.astype(np.uint8))))
+        image = Image.fromarray(picture.astype(np.uint8))
+        for first, top, left, last, bottom, right in boxes.tolist():
+            if first - 0.5 <= plane <= last + 0.5:
+                ImageDraw.Draw(image).rectangle((left, top, right, bottom), outline=_FRAME)
+        made.append((plane, image))
     return made
 
 
@@ -200,7 +208,11 @@ def tell(outcome: Outcome, console: Console) -> None:
         for finding, chance in zip(card.classes, prediction.classes.tolist(), strict=True):
             console.print(f"{finding.name}: {chance:.3f}")
     if prediction.boxes is not None:
-        console.print(f"{len(prediction.boxes)} boxes")
+        console.print(f"{len(prediction.boxes)} boxes: first plane, row, column, last plane, row, column")
+        names = {label.value: label.name for label in card.labels}
+        rows = (prediction.boxes, prediction.box_labels, prediction.box_scores)
+        for box, value, score in list(zip(*(np.asarray(row).tolist() for row in rows), strict=True))[:_BOXES_SHOWN]:
+            console.print(f"  {names[value]} {score:.3f}: {', '.join(f'{one:.1f}' for one in box)}", highlight=False)
     console.print(f"shape {outcome.geometry.shape}, {dict(outcome.compute)}", highlight=False)
 
 

@@ -23,6 +23,7 @@ from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
 from services.launcher import trial
+from services.launcher.settings import Settings
 from tests.integration.inference_parts import (  # noqa: F401  # fixtures
     everything_card,
     triton_address,
@@ -30,6 +31,8 @@ from tests.integration.inference_parts import (  # noqa: F401  # fixtures
     triton_spans,
 )
 from tests.packages import keep_shipped, shipped_cards
+from tests.unit.inference.fakes import CARD
+from tests.unit.inference.networks import network
 from tests.unit.inference.series import make_slice
 from tests.unit.models.phantom import SPACING, chest
 
@@ -71,6 +74,28 @@ async def test_every_package_that_is_shipped_passes_its_own_cases_on_triton_with
             assert picture is not None and picture.startswith(b"\x89PNG")
             for file in packages.folder(version).glob("tests/*/*.npz"):
                 assert file.stat().st_size < 300_000, file
+
+
+async def test_a_network_without_code_finds_boxes_or_none(
+    triton_address: str,  # noqa: F811
+    triton_settings: Settings,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "network.onnx").write_bytes(network([1], [0]))
+    block = {"activation": "threshold", "boxes": {"from": "map"}, "intensity": [{"scale": {"low": -100, "high": 300}}]}
+    said = {"kind": "onnx", "task": "detection", "measurements": [], "input": {"kind": "volume", "units": "HU"}}
+    card = ModelCard.from_mapping({**CARD, **said, "name": "boxes", "processing": block})
+    repository = triton_settings.data / "triton" / "models"
+    volume = np.full((6, 20, 20), -100, np.int16)
+    async with serving.connected(triton_address, repository, load_seconds=60) as server:
+        await server.serve(card.served, tmp_path, card)
+        nothing = await ask(triton_address, card, volume)
+        volume[1:4, 5:9, 10:18] = 300
+        answer = await ask(triton_address, card, volume)
+        await server.withdraw(card.served)
+    assert nothing.boxes is not None and nothing.boxes.shape == (0, 6)
+    assert answer.boxes is not None and answer.boxes.tolist() == [[0.5, 4.5, 9.5, 3.5, 8.5, 17.5]]
+    assert answer.box_scores is not None and answer.box_scores.tolist() == [1]
 
 
 async def test_an_application_and_a_tool_without_a_picture_answer(
