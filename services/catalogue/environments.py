@@ -15,13 +15,14 @@ from pathlib import Path
 from services.catalogue.errors import PackageRefusedError
 from services.contracts.card import ModelCard, PackageKind
 from services.contracts.code import CODED
+from services.contracts.processing import DECLARED
 
 LOCK = "requirements.lock"
 """The file, in the package."""
 
 _BYTES_MAX = 5_000_000
 _LINE = re.compile(
-    r"(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(\[[A-Za-z0-9._,\s-]*\])?==[^\s;@/]+\s*(;[^#\\]+?)?(\s+--hash=sha256:[0-9a-f]{64})+"
+    r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[A-Za-z0-9._,\s-]*\])?==[^\s;@/]+\s*(;[^#\\]+?)?(\s+--hash=sha256:[0-9a-f]{64})+"
 )
 
 
@@ -42,9 +43,10 @@ class Lock:
     requirements: tuple[str, ...]
 
     @property
-    def packages(self) -> int:
-        """How many packages it names; some have a line for each of several Pythons."""
-        return len({line.partition("==")[0] for line in self.requirements})
+    def names(self) -> frozenset[str]:
+        """The packages that it names; some have a line for each of several Pythons."""
+        names = (re.split(r"==|\[", line, maxsplit=1)[0] for line in self.requirements)
+        return frozenset(re.sub(r"[-_.]+", "-", name).lower() for name in names)
 
     @property
     def text(self) -> str:
@@ -75,9 +77,29 @@ class Progress:
     words: str = ""
 
 
+_NEEDS = {PackageKind.ONNX: ("scipy", "onnxruntime"), PackageKind.TORCHSCRIPT: ("scipy", "torch")}
+"""What runs a network, beside NumPy."""
+
+
 def has_environment(card: ModelCard) -> bool:
-    """Whether a package of this kind may have one: it has code."""
-    return card.kind in CODED or card.kind is PackageKind.TRITON
+    """Whether a package of this kind may have one: it runs here."""
+    return card.kind in (*CODED, *DECLARED, PackageKind.TRITON)
+
+
+def check_lock(package: Path, card: ModelCard) -> None:
+    """Whether the lock file of a package, if it has one, is one for its kind.
+
+    Raises:
+        PackageRefusedError: it cannot be used; the text names the line, or what it lacks.
+    """
+    lock = lock_of(package)
+    if lock is None:
+        return
+    if not has_environment(card):
+        raise PackageRefusedError(f"{LOCK} is for packages that run here, and one of kind {card.kind} does not")
+    lacking = [name for name in _NEEDS.get(card.kind, ()) if name not in lock.names]
+    if lacking:
+        raise PackageRefusedError(f"{LOCK} lacks {' and '.join(lacking)}, which a package of kind {card.kind} needs")
 
 
 def lock_of(package: Path) -> Lock | None:
@@ -104,7 +126,6 @@ def parsed(text: str) -> Lock:
         PackageRefusedError: a line is not `name==version --hash=sha256:…`, or NumPy is not in it.
     """
     requirements: list[str] = []
-    names: set[str] = set()
     pending, first = "", 0
     for number, line in enumerate(text.splitlines(), start=1):
         bare = re.sub(r"(^|\s)#.*$", "", line).strip()
@@ -112,17 +133,16 @@ def parsed(text: str) -> Lock:
         pending = f"{pending} {bare.removesuffix(chr(92)).strip()}".strip()
         if bare.endswith("\\") or not pending:
             continue
-        found = _LINE.fullmatch(pending)
-        if found is None:
+        if _LINE.fullmatch(pending) is None:
             raise PackageRefusedError(
                 f"{LOCK}, line {first}: only name==version with --hash=sha256:… is taken; "
                 "plexus model lock makes such a file of requirements.in"
             )
         requirements.append(" ".join(pending.split()))
-        names.add(re.sub(r"[-_.]+", "-", found["name"]).lower())
         pending = ""
     if pending:
         raise PackageRefusedError(f"{LOCK} ends within a line")
-    if "numpy" not in names:
+    made = Lock(tuple(requirements))
+    if "numpy" not in made.names:
         raise PackageRefusedError(f"{LOCK} lacks numpy, by which images come and results go")
-    return Lock(tuple(requirements))
+    return made

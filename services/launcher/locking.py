@@ -36,4 +36,4 @@ def lock(package: Path, *, upgrade: bool = False) -> int:
         made = lock_of(package)
     except Fault as fault:
         raise LauncherError(fault.reason) from None
-    return made.packages if made is not None else 0
+    return len(made.names) if made is not None else 0

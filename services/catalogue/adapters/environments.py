@@ -83,7 +83,7 @@ class UvEnvironments:
         lock = await asyncio.to_thread(lock_of, package)
         if lock is None:
             return Progress(EnvironmentState.NONE)
-        name, packages = await self._name(lock), lock.packages
+        name, packages = await self._name(lock), len(lock.names)
         building = self._building.get(name)
         if building is not None:
             words = building.words[-1] if building.words else ""

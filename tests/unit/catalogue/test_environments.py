@@ -56,10 +56,14 @@ def test_what_a_lock_file_may_not_say_is_refused_by_its_line(text: str, words: s
         parsed(text)
 
 
-def test_a_package_without_code_has_no_use_for_a_lock_file(tmp_path: Path) -> None:
-    (tmp_path / "model.yaml").write_text(str({**CARD, "kind": "onnx"}))
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [("external", "one of kind external does not"), ("torchscript", "lacks scipy and torch, which a package of kind")],
+)
+def test_a_lock_file_is_one_for_the_kind_of_its_package(tmp_path: Path, kind: str, words: str) -> None:
+    (tmp_path / "model.yaml").write_text(str({**CARD, "kind": kind}))
     (tmp_path / "requirements.lock").write_text(f"numpy==1 {HASH}")
-    with pytest.raises(PackageRefusedError, match="one of kind onnx has none"):
+    with pytest.raises(PackageRefusedError, match=words):
         FolderPackages(tmp_path, max_bytes=1).read(tmp_path)
 
 

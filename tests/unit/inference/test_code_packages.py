@@ -18,7 +18,9 @@ from services.contracts.card import CardError, ModelCard
 from services.contracts.code import code_of
 from services.inference.model import Prediction
 from services.inference.promises import check
+from services.launcher.setup import triton
 from tests.unit.inference.fakes import CARD
+from tests.unit.inference.networks import above
 
 sys.path.insert(0, str(RUNNER))
 
@@ -115,6 +117,22 @@ def test_code_sees_no_secret_of_the_service(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PLEXUS_SECRET", "hidden")
     with pytest.raises(Refused, match=r"RuntimeError: \['HOME', 'LC_ALL', 'PATH'"):
         tool(tmp_path, "raise RuntimeError(sorted(os.environ))")
+
+
+def test_a_network_with_an_environment_of_its_own_runs_confined_with_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its environment is Triton's here: that has ONNX Runtime."""
+    (environment,) = (triton.FOLDER / "lib").glob("python*/site-packages")
+    monkeypatch.setenv("PATH", f"{triton.FOLDER / 'bin'}:/usr/bin:/bin")
+    (tmp_path / "network.onnx").write_bytes(above(57))
+    card = ModelCard.from_mapping({**CARD, "kind": "onnx", "measurements": [], "processing": {}})
+    described = json.loads(json.dumps(described_card(card, str(environment))))
+    assert described["code"]["main"] == "network.onnx"
+    answer = runner_of(tmp_path, described).run(VOLUME, np.array([2.0, 1.0, 1.0]), np.eye(3))
+    assert np.array_equal(answer["labels"], np.where(VOLUME > 57, 3, 0))
+    with pytest.raises(Refused, match="environment of its requirements.lock is not here"):
+        runner_of(tmp_path, {**described, "environment": "gone"})
 
 
 APPLICATION = """

@@ -74,7 +74,7 @@ class CodeRunner:
         last = (words.read_bytes()[-4096:].decode(errors="replace").strip().splitlines() or [""])[-1]
         if code < 0:
             last = f"its process was ended by {signal.Signals(-code).name}"
-        elif "MemoryError" in last or "Unable to allocate" in last:
+        elif any(one in last for one in ("MemoryError", "Unable to allocate", "allocate memory", "bad_alloc")):
             last = f"its code needs more memory than the {self._card['code']['memory_mb']} MiB of its card"
         raise Refused(last[:_WORDS] or f"its code ended with {code}")
 

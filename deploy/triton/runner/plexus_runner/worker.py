@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from plexus_runner import adapters, files
 from plexus_runner.refusals import Refused
@@ -38,7 +39,7 @@ def main() -> None:
     imports = [path for path in sys.path if path]  # Plexus's runner, and the package's environment or Triton's
     confine(memory, readable=[*files.interpreter(), *imports, str(package.resolve())], writable=[str(folder)])
     try:
-        answer = adapters.answer(_load(package, job["card"]["code"]["main"], job["card"]), job, volume, folder)
+        answer = _answer(package, job, volume, folder)
     except Refused as error:
         sys.exit(str(error))
     except MemoryError:
@@ -47,6 +48,17 @@ def main() -> None:
         sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
     with (folder / "answer.npz").open("wb") as file:
         np.savez(file, **answer)  # type: ignore[arg-type]  # the names are those of outputs
+
+
+def _answer(package: Path, job: dict[str, Any], volume: NDArray[Any], folder: Path) -> adapters.Arrays:
+    """What the package's code says, or its network with the libraries that it brings."""
+    card = job["card"]
+    if card["processing"] is None:
+        return adapters.answer(_load(package, card["code"]["main"], card), job, volume, folder)
+    from plexus_runner.packages import runner_of  # late: it imports SciPy, which not every environment has
+
+    runner = runner_of(package, {**card, "code": None})
+    return runner.run(volume, np.array(job["spacing"], np.float64), np.array(job["direction"]))
 
 
 def confine(memory_bytes: int, *, readable: list[str], writable: list[str]) -> None:
