@@ -13,8 +13,13 @@ _OLDEST = "3.10"
 """The Python of NVIDIA's Triton image; on one machine it is 3.11 or 3.12."""
 
 
-def lock(package: Path, *, upgrade: bool = False) -> int:
+def lock(package: Path, *, python: str = "", upgrade: bool = False) -> int:
     """Make it; gives how many packages it names. Versions of an older one stay, unless they are upgraded.
+
+    Args:
+        package: its folder.
+        python: for this Python alone; empty: for all that Triton may have.
+        upgrade: whether to take the newest versions.
 
     Raises:
         LauncherError: there is no requirements.in, or what it names cannot be had as wheels.
@@ -25,8 +30,9 @@ def lock(package: Path, *, upgrade: bool = False) -> int:
     if not source.is_file():
         raise LauncherError(f"{source} is not there: name in it what the code imports, a package a line")
     command = [
-        *(find_uv_bin(), "pip", "compile", "--quiet", "--universal", "--generate-hashes", "--no-emit-index-url"),
-        *("--python-version", _OLDEST, "--only-binary", ":all:", *(["--upgrade"] if upgrade else [])),
+        *(find_uv_bin(), "pip", "compile", "--quiet", "--generate-hashes", "--no-emit-index-url"),
+        *(("--python-version", python) if python else ("--universal", "--python-version", _OLDEST)),
+        *("--only-binary", ":all:", *(["--upgrade"] if upgrade else [])),
         *(source.name, "--output-file", LOCK),
     ]
     done = subprocess.run(command, cwd=package, capture_output=True, text=True, check=False)

@@ -73,12 +73,17 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
     @command
     def lock(
         package: Package,
+        python: Annotated[
+            str, typer.Option("--python", help="For this one, such as 3.11; else for all that Triton may have.")
+        ] = "",
         upgrade: Annotated[bool, typer.Option("--upgrade", help="Take the newest versions.")] = False,
     ) -> None:
         """Make requirements.lock of a package's requirements.in: its code then has an environment of its own."""
         from services.launcher import locking  # late: as above
 
-        console.print(f"{package / 'requirements.lock'}: {locking.lock(package, upgrade=upgrade)} packages")
+        console.print(
+            f"{package / 'requirements.lock'}: {locking.lock(package, python=python, upgrade=upgrade)} packages"
+        )
 
     @app.command("import")
     @command

@@ -131,7 +131,7 @@ def test_a_network_with_an_environment_of_its_own_runs_confined_with_what_is_the
     assert described["code"]["main"] == "network.onnx"
     answer = runner_of(tmp_path, described).run(VOLUME, np.array([2.0, 1.0, 1.0]), np.eye(3))
     assert np.array_equal(answer["labels"], np.where(VOLUME > 57, 3, 0))
-    with pytest.raises(Refused, match="environment of its requirements.lock is not here"):
+    with pytest.raises(Refused, match=r"environment of its requirements\.lock is not here"):
         runner_of(tmp_path, {**described, "environment": "gone"})
 
 
