@@ -32,6 +32,7 @@ class OverlayPictures:
         boxes = np.asarray(outputs.get("boxes", np.empty((0, 6))), np.float64).reshape(-1, 6)
         # Where the image does not say how large its voxels are, they are squares.
         spacing = np.nan_to_num(np.asarray(inputs.get("spacing", np.ones(3)), np.float64), nan=1.0)
+        rises = float(np.asarray(inputs.get("direction", np.eye(3)))[2, 2]) > 0
         middle = _middle(labels, boxes)
         colours = _colours(card, labels)
         planes = []
@@ -42,7 +43,8 @@ class OverlayPictures:
             kinds = np.asarray(outputs.get("box_labels", np.zeros(len(boxes))), int)
             shown = _proportioned(picture, spacing[rest])
             _draw(shown, picture.shape, boxes[crossing][:, [*rest, *(one + 3 for one in rest)]], kinds[crossing], card)
-            planes.append(shown)
+            # Where planes rise towards the head, that is up.
+            planes.append(shown.transpose(Image.Transpose.FLIP_TOP_BOTTOM) if axis and rises else shown)
         whole = Image.new("RGB", (sum(plane.width for plane in planes), _HEIGHT))
         left = 0
         for plane in planes:

@@ -98,6 +98,12 @@ def test_a_tool_of_its_later_form_takes_a_list_and_may_answer_with_a_nifti_file(
             "PermissionError",
             {},
         ),
+        (
+            "import subprocess; sys.exit(subprocess.run([sys.executable, '-c', 'import os; os.setsid()'],"
+            " capture_output=True).stderr.decode())",
+            "PermissionError",
+            {},
+        ),
         ("r = ProcessingResult('x'); r.arrays['labels'] = img.as_numpy() + 0.5; return r", "not whole numbers", {}),
     ],
 )

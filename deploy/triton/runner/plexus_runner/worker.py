@@ -26,8 +26,12 @@ from plexus_runner.refusals import Refused
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 1, 38, 22, 2
 _FILES, _FILE_BYTES = 256, 4 << 30
-_ARCHITECTURES = {"x86_64": (0xC000003E, 41, 425), "aarch64": (0xC00000B7, 198, 425)}
-"""Audit architecture, and the numbers of the system calls `socket` and `io_uring_setup`."""
+_ARCHITECTURES = {
+    "x86_64": (0xC000003E, (41, 425, 112, 109)),
+    "aarch64": (0xC00000B7, (198, 425, 157, 154)),
+}
+"""Audit architecture, and the numbers of the system calls `socket` and `io_uring_setup`, by which one reaches others,
+and `setsid` and `setpgid`, by which one would outlive the end of the process group."""
 _ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | 13
 
 
@@ -76,11 +80,11 @@ def confine(memory_bytes: int, *, readable: list[str], writable: list[str]) -> N
 
 
 def _without_sockets(libc: ctypes.CDLL) -> None:
-    """A seccomp filter, which children inherit: making a socket is refused with EACCES, another architecture kills."""
+    """A seccomp filter, which children inherit: these calls are refused with EACCES, another architecture kills."""
     known = _ARCHITECTURES.get(platform.machine())
     if known is None:
         raise SystemExit(f"code packages are not confined on {platform.machine()}, and so not run")
-    architecture, socket, ring = known
+    architecture, refused = known
     # struct sock_filter: code, jump if true, jump if false, operand
     program = [
         (0x20, 0, 0, 4),  # load the architecture
@@ -89,10 +93,9 @@ def _without_sockets(libc: ctypes.CDLL) -> None:
         (0x20, 0, 0, 0),  # load the number of the call
         (0x35, 0, 1, 0x40000000),  # the x32 calls of x86-64 have others
         (0x06, 0, 0, _REFUSE),
-        (0x15, 1, 0, socket),
-        (0x15, 0, 1, ring),
-        (0x06, 0, 0, _REFUSE),
+        *((0x15, len(refused) - number, 0, call) for number, call in enumerate(refused)),
         (0x06, 0, 0, _ALLOW),
+        (0x06, 0, 0, _REFUSE),
     ]
     code = b"".join(struct.pack("<HBBI", *one) for one in program)
     buffer = ctypes.create_string_buffer(code, len(code))
