@@ -32,8 +32,7 @@ from services.launcher import model_template
 from services.launcher.errors import EdgeError
 from services.launcher.models import Catalogue
 from services.launcher.parts.triton import Triton
-from services.launcher.settings import Settings
-from tests.conftest import free_port
+from services.launcher.settings import Settings, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 

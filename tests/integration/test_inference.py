@@ -40,7 +40,7 @@ from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
 from services.inference.stopping import Stopping
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 from tests.integration.inference_parts import (  # noqa: F401  # fixtures
     triton_address,
     triton_settings,
