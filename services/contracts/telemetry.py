@@ -28,6 +28,8 @@ SPAN_EXPIRE = "worklist expire"
 SPAN_DEIDENTIFY = "anonymise deidentify"
 SPAN_ASSEMBLE = "inference assemble"
 SPAN_INFER = "inference infer"
+SPAN_SHADOW = "worklist shadow"
+SPAN_COMPARE = "inference compare"
 SPAN_KEEP_RESULT = "inference keep result"
 
 

@@ -153,6 +153,10 @@ async def _one(
             sender=source.study_instance_uid if principal.subject == "local" else principal.subject,
             run=max((each.run + 1 for each in same), default=0),
             deadline=wish.deadline,
+            # The same input once more would count twice in what is found of the shadow.
+            shadow=""
+            if any(each.shadow == candidate.shadow and each.shadowed_at for each in same)
+            else candidate.shadow,
         )
         made = item(job.id) if item else item_of(job, card, source, dicomweb, at)
         return Decision((job,), ((handlers.audit(job, principal, "asked"), None),), (made,))
