@@ -17,8 +17,8 @@ FailShadow = Callable[[ShadowRequested, Fault], Awaitable[None]]
 
 JOBS = "inference-job-released"
 """The consumer of jobs: while one of its messages is unfinished, no candidate runs."""
-_TRIES_OF_A_SHADOW = 4
-"""A candidate that takes its process with it each time is not worth more."""
+_TRIES_OF_A_SHADOW = 6
+"""Half a minute: a candidate whose process dies each time is not worth more."""
 
 
 def subscriptions(handle: Handle, fail: Fail, *, concurrency: int) -> tuple[Subscription, ...]:
