@@ -28,6 +28,7 @@ def command(app: typer.Typer, wrap: _Wrap, at: _At, console: Console) -> None:
     def shadow(
         name: Annotated[str, typer.Argument(help="The model's name, as `plexus model list` shows it.")],
         version: Annotated[str, typer.Argument(help="The version to run beside the active one; none: report.")] = "",
+        *,
         stop: Annotated[bool, typer.Option("--stop", help="End it. The report stays.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
         data: Annotated[Path | None, typer.Option("--data", help="The data folder (PLEXUS_DATA).")] = None,
@@ -49,7 +50,7 @@ def command(app: typer.Typer, wrap: _Wrap, at: _At, console: Console) -> None:
         else:
             report = catalogue.ask("GET", f"/models/{name}/shadow").json()
             if as_json:
-                print(json.dumps(report, indent=2))  # noqa: T201
+                print(json.dumps(report, indent=2))
             else:
                 tell(report, console)
 

@@ -111,7 +111,9 @@ def test_the_report_has_dice_with_the_worst_job_bland_altman_classes_failures_an
     )
     assert (found.runs, found.running, found.failures) == (5, True, {"model-failed": 1})
     assert [(one.job_id, one.reason) for one in found.last_failures] == [("job3", "it failed")]
-    assert found.labels == [LabelView("Lung", 4, 0.85, pytest.approx(0.725), pytest.approx(0.925), 0.5, "job2")]
+    assert found.labels == [
+        LabelView("Lung", 4, pytest.approx(0.85), pytest.approx(0.725), pytest.approx(0.925), 0.5, "job2")
+    ]
     limits = pytest.approx(-2.771859, abs=1e-5), pytest.approx(2.771859, abs=1e-5)  # SD of 1 and -1 is the root of 2
     assert found.measurements == [MeasurementView("Lung volume", "mL", 2, 0, *limits, 1, 1)]
     assert found.classes == [ClassView("seen", 4, 0.5, 1, 1, 1, 1)]
