@@ -57,13 +57,13 @@ class Quiet:
                 while not task.done():
                     await asyncio.wait({task}, timeout=self._watch)
                     if not task.done() and await self._disturbed():
-                        break
-                else:
-                    return task.result()
+                        task.cancel()
             finally:
                 if not task.done():
                     task.cancel()
                     await asyncio.wait({task})
+            if not task.cancelled():
+                return task.result()
 
     async def _disturbed(self) -> bool:
         if self._stopping.is_set():
