@@ -59,7 +59,8 @@ def tell(report: dict[str, Any], console: Console) -> None:
     """The report for people."""
     state = "runs" if report["running"] else "ran"
     failed = sum(report["failures"].values())
-    span = f", {report['first_at'][:16]} to {report['last_at'][:16]}" if report["runs"] else ""
+    first, last = ((report[at] or "")[:16].replace("T", " ") for at in ("first_at", "last_at"))
+    span = f", {first} to {last} UTC" if report["runs"] else ""
     console.print(
         f"{report['name']} {report['candidate']} {state} in shadow beside {report['active']}: "
         f"{report['runs']} runs, {failed} without figures{span}",
