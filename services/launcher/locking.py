@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 from services.catalogue.environments import LOCK, lock_of
@@ -30,7 +31,8 @@ def lock(package: Path, *, python: str = "", upgrade: bool = False) -> int:
     if not source.is_file():
         raise LauncherError(f"{source} is not there: name in it what the code imports, a package a line")
     command = [
-        *(find_uv_bin(), "pip", "compile", "--quiet", "--generate-hashes", "--no-emit-index-url"),
+        *(find_uv_bin(), "pip", "compile", "--quiet", "--python", sys.executable),  # else it looks for others
+        *("--generate-hashes", "--no-emit-index-url"),
         *(("--python-version", python) if python else ("--universal", "--python-version", _OLDEST)),
         *("--only-binary", ":all:", *(["--upgrade"] if upgrade else [])),
         *(source.name, "--output-file", LOCK),
