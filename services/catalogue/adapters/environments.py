@@ -22,8 +22,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
-from uv import find_uv_bin
-
 from services.catalogue.environments import EnvironmentState, Lock, Progress, lock_of
 from services.catalogue.errors import EnvironmentBrokenError, PackageRefusedError
 
@@ -95,10 +93,14 @@ class UvEnvironments:
         """Remove what none of these packages uses; see the port."""
         used = set()
         for package in packages:
-            with suppress(PackageRefusedError):
+            try:
                 lock = await asyncio.to_thread(lock_of, package)
                 if lock is not None:
                     used.add(await self._name(lock))
+            except PackageRefusedError:  # nothing was built of it
+                continue
+            except EnvironmentBrokenError:  # Triton's Python does not answer: what is used cannot be told
+                return []
         used |= {*self._building, *(building.folder.name for building in self._building.values())}
         gone = [path for path in await asyncio.to_thread(_folders, self._folder) if path.name not in used]
         for path in gone:
@@ -134,10 +136,8 @@ class UvEnvironments:
         sources: list[str] = []
         if self._wheels is not None:
             sources = ["--no-index", "--find-links", str(self._wheels)]
-        elif self._index:
-            sources = ["--default-index", self._index]
         return [
-            *(find_uv_bin(), "pip", "install", "--require-hashes", "--only-binary", ":all:", "--no-cache"),
+            *(_uv(), "pip", "install", "--require-hashes", "--only-binary", ":all:", "--no-cache"),
             *("--link-mode", "copy", "--target", str(target), "--requirement", str(requirements), *sources),
             # Compiled once, or each request would compile what it imports.
             *(("--python", self._python, "--compile-bytecode") if is_here else self._elsewhere()),
@@ -150,6 +150,8 @@ class UvEnvironments:
     async def _run(self, command: Sequence[str], words: list[str]) -> tuple[int, list[str]]:
         """Run a program, without what this service knows; gives its status and all that it said."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PLEXUS_")}
+        if self._index:  # not among the arguments, which everybody on the machine can read
+            environment["UV_DEFAULT_INDEX"] = self._index
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
@@ -176,6 +178,15 @@ class UvEnvironments:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+def _uv() -> str:
+    try:
+        from uv import find_uv_bin  # late: what needs no environment runs without it
+
+        return find_uv_bin()
+    except (ImportError, FileNotFoundError):
+        raise EnvironmentBrokenError("uv is not installed beside the catalogue") from None
 
 
 def _folders(folder: Path) -> list[Path]:
