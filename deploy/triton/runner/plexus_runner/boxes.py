@@ -57,7 +57,7 @@ def around(
     if not joined:
         touching[[0, 2]] = False
     parts = []
-    for chances, value in zip(likely, values):  # noqa: B905 - one a label; Python 3.10 reads this, too
+    for chances, value in zip(likely, values, strict=True):
         pieces, _ = ndimage.label(chances >= threshold, touching)
         for number, place in enumerate(ndimage.find_objects(pieces), start=1):
             inside = pieces[place] == number
@@ -116,7 +116,7 @@ def of_rows(
         return Found.of([])
     of_name = {name: table[:, number].astype(np.float64) for number, name in enumerate(columns)}
     first, last = [], []
-    for axis, length, start in zip("zyx", size, place):  # noqa: B905 - as above
+    for axis, length, start in zip("zyx", size, place, strict=True):
         scale = length if rule["relative"] else 1
         shift = start - 0.5 if rule["origin"] == "corner" else start
         if axis + "0" in of_name:
