@@ -90,6 +90,11 @@ def test_a_tool_of_its_later_form_takes_a_list_and_may_answer_with_a_nifti_file(
         ("while True: pass", "stopped after 1.5 s", {"timeout_seconds": 1.5}),
         ("os.kill(os.getpid(), 11)", "ended by SIGSEGV", {}),
         ("x = np.ones(1 << 29); return x", "needs more memory than the 256 MiB", {"code": {"memory_mb": 256}}),
+        (
+            "[os.fork() for _ in range(3)]; x = np.ones(5 << 20); time.sleep(60)",
+            "needs more memory than the 64 MiB",
+            {"code": {"memory_mb": 64}},
+        ),
         ("socket.create_connection(('127.0.0.1', 9))", "PermissionError", {}),
         ("socket.socket(socket.AF_UNIX)", "PermissionError", {}),
         (

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,10 +17,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plexus_runner import family
 from plexus_runner.refusals import Refused
 
 _RUNNER = Path(__file__).resolve().parents[1]
 _WORDS = 300
+_LOOK_SECONDS = 0.5
+_OWN_BYTES = 128 << 20
+"""What Python and NumPy take themselves."""
 
 
 class CodeRunner:
@@ -61,9 +66,7 @@ class CodeRunner:
                 start_new_session=True,
             )
             try:
-                code = process.wait(seconds)
-            except subprocess.TimeoutExpired:
-                raise Refused(f"its code was stopped after {seconds:g} s, which is what its card allows") from None
+                code = self._ended(process, seconds, memory)
             finally:
                 # Whatever it has started ends with it.
                 with suppress(ProcessLookupError):
@@ -75,8 +78,23 @@ class CodeRunner:
         if code < 0:
             last = f"its process was ended by {signal.Signals(-code).name}"
         elif any(one in last for one in ("MemoryError", "Unable to allocate", "allocate memory", "bad_alloc")):
-            last = f"its code needs more memory than the {self._card['code']['memory_mb']} MiB of its card"
+            last = self._too_much()
         raise Refused(last[:_WORDS] or f"its code ended with {code}")
+
+    def _ended(self, process: subprocess.Popen[bytes], seconds: float, memory: int) -> int:
+        """Its exit status, once it has ended within its limits."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                return process.wait(min(_LOOK_SECONDS, max(end - time.monotonic(), 0)))
+            except subprocess.TimeoutExpired:
+                if time.monotonic() >= end:
+                    raise Refused(f"its code was stopped after {seconds:g} s, which is what its card allows") from None
+                if family.taken(process.pid) > memory + _OWN_BYTES:
+                    raise Refused(self._too_much()) from None
+
+    def _too_much(self) -> str:
+        return f"its code needs more memory than the {self._card['code']['memory_mb']} MiB of its card"
 
     def _python(self) -> list[str]:
         """The interpreter that Triton runs in; inside its stub `sys.executable` may name another.
