@@ -147,13 +147,15 @@ export class Desk extends EventTarget {
     if (wanted && job.state === 'completed') {
       await this.#trying(model, async () => {
         await this.viewer.add(job.results);
+        this.#supersede(job); // what lies over the images goes before its successor comes
         const seg = job.results.find(result => result.kind === 'SEG');
         if (seg && this.viewer.target()?.series === job.series_instance_uid) {
           await this.viewer.show(seg);
         }
       });
+    } else {
+      this.#supersede(job);
     }
-    this.#supersede(job);
   }
 
   /** All results of a model on a series but the newest have been superseded. */

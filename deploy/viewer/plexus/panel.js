@@ -38,7 +38,6 @@ const STYLE = `
   button.first { background: hsl(var(--primary, 214 98% 60%)); color: #000; }
   button:hover { filter: brightness(1.2); }
   button:focus-visible, summary:focus-visible { outline: 2px solid #fff; outline-offset: 2px; }
-  button[disabled] { opacity: 0.5; cursor: default; }
   [hidden] { display: none !important; }
 `;
 
@@ -93,9 +92,9 @@ class Card {
     this.state = make('p', { role: 'status' });
     this.note = make('p', { className: 'wrong', role: 'alert' });
     this.bar = make('progress', { ariaLabel: `Progress of ${model.title}` });
-    this.run = button('Run', () => this.#start(), true);
-    this.again = button('Run again', () => this.#start());
-    this.stop = button('Cancel', () => this.#cancel());
+    this.run = button('Run', () => this.#once(() => desk.run(model)), true);
+    this.again = button('Run again', () => this.#once(() => desk.run(model)));
+    this.stop = button('Cancel', () => this.#once(() => desk.cancel(model, this.job)));
     this.results = make('div', { className: 'row' });
     this.older = make('details', {}, make('summary', { textContent: 'Superseded results' }), make('div'));
     const about = make('details', {}, make('summary', { textContent: 'About' }), make('p', { textContent: model.description }));
@@ -115,16 +114,14 @@ class Card {
     this.update();
   }
 
-  async #start() {
-    this.run.disabled = this.again.disabled = true;
-    await this.desk.run(this.model);
-    this.run.disabled = this.again.disabled = false;
-  }
-
-  async #cancel() {
-    this.stop.disabled = true;
-    await this.desk.cancel(this.model, this.job);
-    this.stop.disabled = false;
+  // A button that is disabled loses the focus, so a second press is passed over instead.
+  async #once(act) {
+    if (this.busy) {
+      return;
+    }
+    this.busy = true;
+    await act();
+    this.busy = false;
   }
 
   update() {
@@ -207,6 +204,8 @@ export function definePanel(name, desk) {
       const root = this.attachShadow({ mode: 'open' });
       root.adoptedStyleSheets = [style];
       root.append(this.head, this.place);
+      // OHIF has shortcuts of its own on these, and would take them from the buttons.
+      root.addEventListener('keydown', event => ['Enter', ' '].includes(event.key) && event.stopPropagation());
     }
 
     connectedCallback() {
