@@ -1,10 +1,30 @@
 // What the panel needs of OHIF 3.13: the series on screen, a new series in the study browser, a result over the images.
 
 const SUPERSEDED = 'Superseded: ';
+const [MEASUREMENTS, GROUP] = ['126010', '125007']; // PS3.16 TID 1500
+const list = sequence => (sequence ? [].concat(sequence) : []);
+
+/**
+ * OHIF draws the measurements of a report over the images, and shows a black viewport when one of them has no place to
+ * draw, such as the volume of a segment. Such a report is shown as text.
+ */
+function readable(set) {
+  if (set.Modality !== 'SR' || !set.isImagingMeasurementReport) {
+    return;
+  }
+  const within = (items, code) => list(items).filter(item => list(item.ConceptNameCodeSequence)[0]?.CodeValue === code);
+  const content = within(set.instance?.ContentSequence, MEASUREMENTS).flatMap(item => list(item.ContentSequence));
+  const drawn = item => item.ValueType === 'SCOORD' || item.ValueType === 'SCOORD3D';
+  const places = group => list(group.ContentSequence).flatMap(item => [item, ...list(item.ContentSequence)]);
+  const groups = within(content, GROUP);
+  set.isImagingMeasurementReport = groups.length > 0 && groups.every(group => places(group).some(drawn));
+}
 
 export class Viewer {
   constructor(services, commands, extensions) {
     Object.assign(this, { services, commands, extensions });
+    const sets = services.displaySetService;
+    sets.subscribe(sets.EVENTS.DISPLAY_SETS_ADDED, ({ displaySetsAdded }) => displaySetsAdded.forEach(readable));
   }
 
   /** Call `changed` whenever another series may be on screen, until the function that this gives is called. */
