@@ -12,6 +12,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +24,8 @@ from uuid import uuid4
 import httpx
 import numpy as np
 from numpy.typing import NDArray
-from playwright.sync_api import BrowserContext, sync_playwright
+from PIL import Image
+from playwright.sync_api import BrowserContext, Page, sync_playwright
 from pydicom import Dataset, dcmread
 from pydicom.uid import ComputedRadiographyImageStorage, EnhancedCTImageStorage, ExplicitVRLittleEndian
 
@@ -43,6 +45,9 @@ _OF_ONE_SLICE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacin
                  "RescaleIntercept", "RescaleSlope")  # fmt: skip
 _RUN = uuid4().hex
 """Every run makes studies of its own, so that it shows what the encoder makes now."""
+_VIEWPORT = {"x": 290, "y": 90, "width": 860, "height": 600}
+_DRAWN = 3000
+SOURCES = ("CT volume", "enhanced CT", "CR", "US loop", "tiled SM")
 _SEG_TYPES = ("binary", "fractional", "labelmap")
 
 
@@ -129,17 +134,30 @@ def _radiograph(slices: Sequence[Dataset]) -> Dataset:
     return ds
 
 
-def sources(sample: Path, folder: Path) -> Iterator[Source]:
-    """A source of each kind."""
+def sources(sample: Path, folder: Path, wanted: Sequence[str]) -> Iterator[Source]:
+    """A source of each kind that is wanted."""
     slices = _volume(sample, folder / "ct")
-    yield Source("CT volume", slices, "volume")
-    yield Source("enhanced CT", [_enhanced(slices)], "volume")
-    yield Source("CR", [_radiograph(slices)], "image")
-    loop = pictures.ultrasound(folder / "us", frames=20)
-    yield Source("US loop", [dcmread(next(loop.folder.iterdir()))], "frames")
-    slide = pictures.slide(folder / "sm", tiles=4)
-    (level, *_) = sorted(slide.folder.iterdir())  # the largest
-    yield Source("tiled SM", [dcmread(level)], "frames")
+    if "CT volume" in wanted:
+        yield Source("CT volume", slices, "volume")
+    if "enhanced CT" in wanted:
+        yield Source("enhanced CT", [_enhanced(slices)], "volume")
+    if "CR" in wanted:
+        yield Source("CR", [_radiograph(slices)], "image")
+    if "US loop" in wanted:
+        loop = pictures.ultrasound(folder / "us", frames=20)
+        yield Source("US loop", [_anew(next(loop.folder.iterdir()))], "frames")
+    if "tiled SM" in wanted:
+        slide = pictures.slide(folder / "sm", tiles=4)
+        (largest, *_) = sorted(slide.folder.iterdir())
+        yield Source("tiled SM", [_anew(largest)], "frames")
+
+
+def _anew(path: Path) -> Dataset:
+    ds = dcmread(path)
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
+        setattr(ds, keyword, uid_of(ds[keyword].value, _RUN))
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    return ds
 
 
 def _balls(planes: int, rows: int, columns: int) -> NDArray[np.float32]:
@@ -204,19 +222,28 @@ def look(context: BrowserContext, edge: str, document: Document, picture: Path, 
     """Open a result as its link does; gives what the viewer said."""
     page = context.new_page()
     said: list[str] = []
-    page.on("console", lambda message: said.append(message.text[:200]) if message.type == "error" else None)
-    page.on("pageerror", lambda error: said.append(str(error)[:200]))
+    page.on("console", lambda message: said.append(message.text[:400]) if message.type == "error" else None)
+    page.on("pageerror", lambda error: said.append((error.stack or str(error))[:400]))
     page.goto(
         f"{edge}/viewer/viewer?StudyInstanceUIDs={document.study_instance_uid}"
         f"&initialSeriesInstanceUID={document.series_instance_uid}"
     )
-    page.locator('[data-cy="viewport-grid"]').wait_for(timeout=60_000)
-    page.wait_for_timeout(wait * 1000)
+    _settle(page, wait)
     page.screenshot(path=picture)
-    words = page.locator('[data-cy="viewport-grid"]').inner_text().split("\n")
-    listed = page.locator('[data-cy="series-description-label"]').all_inner_texts()
+    words = page.locator("body").inner_text().split("\n")
     page.close()
-    return {"words": [word for word in words if word], "errors": sorted(set(said)), "listed": listed}
+    return {"words": [word for word in words if word], "errors": sorted(set(said))}
+
+
+def _settle(page: Page, wait: float) -> None:
+    """Until there is a picture and it does not change any more, or until it has taken long enough."""
+    until, before = time.monotonic() + wait, None
+    while time.monotonic() < until:
+        page.wait_for_timeout(3000)
+        shot = np.asarray(Image.open(BytesIO(page.screenshot(clip=_VIEWPORT))).convert("L"))  # type: ignore[arg-type]
+        if before is not None and np.count_nonzero(shot > 32) > _DRAWN and (shot == before).all():
+            return
+        before = shot
 
 
 def main() -> None:
@@ -224,8 +251,9 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--edge", default="http://127.0.0.1:8080")
     options.add_argument("-o", "--out", type=Path, required=True, help="the folder for the pictures")
-    options.add_argument("--only", default="", help="only what has this in its name, e.g. 'CR' or 'SEG'")
-    options.add_argument("--wait", type=float, default=8, help="seconds until a picture is taken")
+    options.add_argument("--sources", nargs="+", choices=SOURCES, default=SOURCES)
+    options.add_argument("--only", default="", help="only what has this in its name, e.g. 'SEG'")
+    options.add_argument("--wait", type=float, default=60, help="seconds until a picture is taken that does not come to rest")
     asked = options.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     sample = Path(__file__).parents[1] / "data" / "ct-chest-cmb"
@@ -234,13 +262,13 @@ def main() -> None:
         quiet = [*_QUIET, f"--explicitly-allowed-ports={port}"]
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=quiet)
         context = browser.new_context(viewport={"width": 1200, "height": 760})
-        for source in sources(sample, Path(folder)):
+        for source in sources(sample, Path(folder), asked.sources):
             made = list(results(source))
             store(asked.edge, [*map(_saved, source.instances), *(document.data for _, document in made)])
             seen = set()
             for name, document in made:
                 title, series = f"{source.name} {name}", document.series_instance_uid
-                if asked.only in title and series not in seen:
+                if asked.only in name and series not in seen:
                     seen.add(series)
                     said = look(context, asked.edge, document, asked.out / f"{title}.png", asked.wait)
                     sys.stdout.write(f"{title} {json.dumps(said, ensure_ascii=False)}\n")

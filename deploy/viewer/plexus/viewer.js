@@ -20,11 +20,26 @@ function readable(set) {
   set.isImagingMeasurementReport = groups.length > 0 && groups.every(group => places(group).some(drawn));
 }
 
+/**
+ * A segmentation of a projection or a loop has neither spacing nor orientation (PS3.3 A.51.5.1): its frames name those
+ * that they lie on. OHIF goes by the names as well, but breaks down where it looks for the others first.
+ */
+function placed(set) {
+  const [shared] = list(set.Modality === 'SEG' && set.instance?.SharedFunctionalGroupsSequence);
+  if (shared && !set.instance.FrameOfReferenceUID) {
+    shared.PixelMeasuresSequence ??= { PixelSpacing: [1, 1], SliceThickness: 1 };
+    shared.PlaneOrientationSequence ??= { ImageOrientationPatient: [1, 0, 0, 0, 1, 0] };
+  }
+}
+
 export class Viewer {
   constructor(services, commands, extensions) {
     Object.assign(this, { services, commands, extensions });
     const sets = services.displaySetService;
-    sets.subscribe(sets.EVENTS.DISPLAY_SETS_ADDED, ({ displaySetsAdded }) => displaySetsAdded.forEach(readable));
+    sets.subscribe(sets.EVENTS.DISPLAY_SETS_ADDED, ({ displaySetsAdded }) => {
+      displaySetsAdded.forEach(readable);
+      displaySetsAdded.forEach(placed);
+    });
   }
 
   /** Call `changed` whenever another series may be on screen, until the function that this gives is called. */
