@@ -226,7 +226,9 @@ def look(context: BrowserContext, edge: str, document: Document, picture: Path, 
     page.on("pageerror", lambda error: said.append((error.stack or str(error))[:400]))
     page.goto(
         f"{edge}/viewer/viewer?StudyInstanceUIDs={document.study_instance_uid}"
-        f"&initialSeriesInstanceUID={document.series_instance_uid}"
+        f"&initialSeriesInstanceUID={document.series_instance_uid}",
+        wait_until="commit",
+        timeout=120_000,
     )
     _settle(page, wait)
     page.screenshot(path=picture)
@@ -253,9 +255,7 @@ def main() -> None:
     options.add_argument("-o", "--out", type=Path, required=True, help="the folder for the pictures")
     options.add_argument("--sources", nargs="+", choices=SOURCES, default=SOURCES)
     options.add_argument("--only", default="", help="only what has this in its name, e.g. 'SEG'")
-    options.add_argument(
-        "--wait", type=float, default=60, help="seconds until a picture is taken that does not come to rest"
-    )
+    options.add_argument("--wait", type=float, default=60, help="seconds that a picture has to come to rest")
     asked = options.parse_args()
     asked.out.mkdir(parents=True, exist_ok=True)
     sample = Path(__file__).parents[1] / "data" / "ct-chest-cmb"

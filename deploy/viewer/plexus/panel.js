@@ -32,6 +32,9 @@ const STYLE = `
   .wrong { color: #ffb4a8; }
   progress { width: 100%; height: 6px; accent-color: hsl(var(--primary, 214 98% 60%)); }
   summary { cursor: pointer; color: hsl(var(--muted-foreground, 214 69% 81%)); font-size: 12px; }
+  dl { margin: 4px 0; display: grid; grid-template-columns: auto 1fr; gap: 0 8px; }
+  dt { grid-column: 1; }
+  dd { grid-column: 2; margin: 0; }
   .row { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 6px; }
   button { font: inherit; padding: 3px 10px; border-radius: 4px; border: 1px solid hsl(var(--primary, 214 98% 60%));
     background: none; color: inherit; cursor: pointer; }
@@ -96,8 +99,10 @@ class Card {
     this.again = button('Run again', () => this.#once(() => desk.run(model)));
     this.stop = button('Cancel', () => this.#once(() => desk.cancel(model, this.job)));
     this.results = make('div', { className: 'row' });
+    this.values = make('dl');
     this.older = make('details', {}, make('summary', { textContent: 'Superseded results' }), make('div'));
-    const about = make('details', {}, make('summary', { textContent: 'About' }), make('p', { textContent: model.description }));
+    const description = make('p', { textContent: model.description });
+    const about = make('details', {}, make('summary', { textContent: 'About' }), description);
     about.hidden = !model.description;
     this.element = make(
       'article',
@@ -107,7 +112,7 @@ class Card {
       make('p', { textContent: purpose(model) }),
       make('p', { className: 'small', textContent: model.intended_use }),
       about,
-      this.state, this.bar, this.note, this.results,
+      this.state, this.bar, this.note, this.values, this.results,
       make('div', { className: 'row' }, this.run, this.again, this.stop),
       this.older,
     );
@@ -144,6 +149,7 @@ class Card {
     this.run.hidden = running || done.length > 0;
     this.again.hidden = running || done.length === 0;
     this.stop.hidden = !running;
+    this.#tell(done[0]);
     this.#list(this.results, done.slice(0, 1));
     this.#list(this.older.lastChild, done.slice(1));
     this.older.hidden = done.length < 2;
@@ -160,6 +166,19 @@ class Card {
   #write(element, text) {
     if (element.textContent !== text) {
       element.textContent = text;
+    }
+  }
+
+  /** What the report of a job says. */
+  #tell(job) {
+    const reports = (job?.results || []).filter(result => result.kind === 'SR');
+    const groups = reports.flatMap(report => this.desk.viewer.valuesOf(report)).filter(group => group.values.length);
+    const key = JSON.stringify(groups);
+    if (this.values.dataset.of !== key) {
+      this.values.dataset.of = key;
+      const line = ({ what, value }) => make('dd', { textContent: `${what} ${value}`.trim() });
+      const lines = ({ name, values }) => [make('dt', { textContent: name }), ...values.map(line)];
+      this.values.replaceChildren(...groups.flatMap(lines));
     }
   }
 

@@ -1,23 +1,18 @@
 // What the panel needs of OHIF 3.13: the series on screen, a new series in the study browser, a result over the images.
 
-const SUPERSEDED = 'Superseded: ';
-const [MEASUREMENTS, GROUP] = ['126010', '125007']; // PS3.16 TID 1500
-const list = sequence => (sequence ? [].concat(sequence) : []);
+import { groupsOf, hasPlace, list, valuesOf } from './report.js';
 
+const NOT_SHOWN = '@ohif/extension-default.sopClassHandlerModule.not-supported-display-sets-handler';
+const SUPERSEDED = 'Superseded: ';
 /**
  * OHIF draws the measurements of a report over the images, and shows a black viewport when one of them has no place to
  * draw, such as the volume of a segment. Such a report is shown as text.
  */
 function readable(set) {
-  if (set.Modality !== 'SR' || !set.isImagingMeasurementReport) {
-    return;
+  if (set.Modality === 'SR' && set.isImagingMeasurementReport) {
+    const groups = groupsOf(set.instance);
+    set.isImagingMeasurementReport = groups.length > 0 && groups.every(hasPlace);
   }
-  const within = (items, code) => list(items).filter(item => list(item.ConceptNameCodeSequence)[0]?.CodeValue === code);
-  const content = within(set.instance?.ContentSequence, MEASUREMENTS).flatMap(item => list(item.ContentSequence));
-  const drawn = item => item.ValueType === 'SCOORD' || item.ValueType === 'SCOORD3D';
-  const places = group => list(group.ContentSequence).flatMap(item => [item, ...list(item.ContentSequence)]);
-  const groups = within(content, GROUP);
-  set.isImagingMeasurementReport = groups.length > 0 && groups.every(group => places(group).some(drawn));
 }
 
 /**
@@ -32,13 +27,21 @@ function placed(set) {
   }
 }
 
+/** OHIF shows no segmentation over a slide, and breaks down where it is opened: it is listed as what cannot be shown. */
+function refused(set) {
+  if (set.Modality === 'SEG' && set.instance?.TotalPixelMatrixColumns) {
+    Object.assign(set, { unsupported: true, SOPClassHandlerId: NOT_SHOWN });
+  }
+}
+
 export class Viewer {
   constructor(services, commands, extensions) {
     Object.assign(this, { services, commands, extensions });
     const sets = services.displaySetService;
     sets.subscribe(sets.EVENTS.DISPLAY_SETS_ADDED, ({ displaySetsAdded }) => {
-      displaySetsAdded.forEach(readable);
-      displaySetsAdded.forEach(placed);
+      for (const set of displaySetsAdded) {
+        [readable, placed, refused].forEach(prepare => prepare(set));
+      }
     });
   }
 
@@ -80,7 +83,7 @@ export class Viewer {
   async show(result) {
     await this.add([result]);
     const set = this.#of(result);
-    if (!set) {
+    if (!set || set.unsupported) {
       throw new Error('This viewer cannot open it.');
     }
     const viewportId = this.services.viewportGridService.getActiveViewportId();
@@ -91,6 +94,11 @@ export class Viewer {
     }
     const viewportsToUpdate = this.services.hangingProtocolService.getViewportsRequireUpdate(viewportId, uid);
     this.commands.run('setDisplaySetsForViewports', { viewportsToUpdate });
+  }
+
+  /** What a report that OHIF holds says, group by group. */
+  valuesOf(result) {
+    return groupsOf(this.#of(result)?.instance).map(valuesOf);
   }
 
   /** Say in the study browser that results have been superseded, and take them from over the images. */
