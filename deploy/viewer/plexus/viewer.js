@@ -27,7 +27,7 @@ function placed(set) {
   }
 }
 
-/** OHIF shows no segmentation over a slide, and breaks down where it is opened: it is listed as what cannot be shown. */
+/** OHIF shows no segmentation of a slide, and breaks down where one is opened: it is listed as what cannot be shown. */
 function refused(set) {
   if (set.Modality === 'SEG' && set.instance?.TotalPixelMatrixColumns) {
     Object.assign(set, { unsupported: true, SOPClassHandlerId: NOT_SHOWN });
