@@ -32,10 +32,12 @@ const STYLE = `
   .wrong { color: #ffb4a8; }
   progress { width: 100%; height: 6px; accent-color: hsl(var(--primary, 214 98% 60%)); }
   summary { cursor: pointer; color: hsl(var(--muted-foreground, 214 69% 81%)); font-size: 12px; }
-  dl { margin: 4px 0; display: grid; grid-template-columns: auto 1fr; gap: 0 8px; }
-  dt { grid-column: 1; }
-  dd { grid-column: 2; margin: 0; }
+  dl { margin: 6px 0; }
+  dt { font-weight: 500; }
+  dd { margin: 0; display: flex; justify-content: space-between; gap: 12px; }
+  dd span + span { white-space: nowrap; }
   .row { display: flex; flex-wrap: wrap; gap: 6px; margin-top: 6px; }
+  .row:empty, dl:empty { display: none; }
   button { font: inherit; padding: 3px 10px; border-radius: 4px; border: 1px solid hsl(var(--primary, 214 98% 60%));
     background: none; color: inherit; cursor: pointer; }
   button.first { background: hsl(var(--primary, 214 98% 60%)); color: #000; }
@@ -176,7 +178,8 @@ class Card {
     const key = JSON.stringify(groups);
     if (this.values.dataset.of !== key) {
       this.values.dataset.of = key;
-      const line = ({ what, value }) => make('dd', { textContent: `${what} ${value}`.trim() });
+      const span = textContent => make('span', { textContent });
+      const line = ({ what, value }) => make('dd', {}, span(what), ' ', span(value));
       const lines = ({ name, values }) => [make('dt', { textContent: name }), ...values.map(line)];
       this.values.replaceChildren(...groups.flatMap(lines));
     }

@@ -14,6 +14,12 @@ export const groupsOf = report =>
 export const hasPlace = group =>
   list(group.ContentSequence).some(item => isPlace(item) || list(item.ContentSequence).some(isPlace));
 
+/** A unit as people write it: of UCUM's codes those that are no expression, else its meaning. */
+function unitOf({ CodeValue = '', CodeMeaning = '' }) {
+  const plain = CodeValue === "[hnsf'U]" ? 'HU' : CodeValue;
+  return /^[A-Za-z0-9%/]+$/.test(plain) && plain !== '1' ? plain : CodeMeaning;
+}
+
 /** What a group is about, and what it says: `{ name, values: [{ what, value }] }`. */
 export function valuesOf(group) {
   const items = list(group.ContentSequence);
@@ -23,7 +29,7 @@ export function valuesOf(group) {
   const presence = there.map(value => ({ what: '', value }));
   const numbers = items.filter(item => item.ValueType === 'NUM').map(item => {
     const { NumericValue, MeasurementUnitsCodeSequence } = code(item.MeasuredValueSequence);
-    const unit = code(MeasurementUnitsCodeSequence).CodeMeaning || '';
+    const unit = unitOf(code(MeasurementUnitsCodeSequence));
     const number = Number(list(NumericValue)[0]).toLocaleString([], { maximumSignificantDigits: 5 });
     return { what: code(item.ConceptNameCodeSequence).CodeMeaning, value: `${number} ${unit}`.trim() };
   });
