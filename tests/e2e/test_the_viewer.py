@@ -101,6 +101,15 @@ def test_the_same_slice_is_grey_until_a_person_runs_a_model_from_the_panel(
     assert page.get_by_text("(50/100)").is_visible(), "the slice on screen stays"
 
 
+def test_closing_and_opening_the_panel_finds_the_same(site: Site, sample_job: dict[str, Any], page: Page) -> None:
+    page.locator('[data-cy="panelSegmentation-btn"]').click()
+    card = _panel(page, "Lung segmentation (reference)")
+    card.get_by_text("Done").wait_for(timeout=60_000)
+    measured = card.locator("dd").all_inner_texts()
+    assert len(measured) == 6, "volume, attenuation, fraction of each lung"
+    assert measured[0].split()[-1] == "mL"
+
+
 def test_the_panel_says_in_words_why_a_run_failed(site: Site, sample: Path, page: Page, tmp_path: Path) -> None:
     study = make_study(sample, tmp_path / "gap", seed="a gap in the viewer", shrink=8, count=25)
     for path in sorted(study.folder.glob("*.dcm"))[10:13]:

@@ -26,13 +26,19 @@ export class Desk extends EventTarget {
   /** The panel is on screen. */
   open() {
     this.#watched = true;
-    this.#unwatch = this.viewer.watch(() => this.#look());
+    const came = () => {
+      this.#look();
+      this.#supersede();
+      this.#tell();
+    };
+    this.#unwatch = this.viewer.watch(() => this.#look(), came);
     this.#look();
   }
 
   /** The panel is not on screen any more; what was asked for is still shown when it comes. */
   close() {
     this.#watched = false;
+    this.target = null;
     this.#unwatch();
     this.#rest();
   }
@@ -41,13 +47,11 @@ export class Desk extends EventTarget {
   leave() {
     this.#wanted.clear();
     this.close();
-    this.target = null;
   }
 
   /** The jobs of a model on the series, the newest first. */
   jobsOf(model) {
-    const same = job => job.model === model.name && job.series_instance_uid === this.target?.series;
-    return [...this.#jobs.values()].filter(same).sort((a, b) => b.requested_at.localeCompare(a.requested_at));
+    return this.#sorted(job => job.model === model.name && job.series_instance_uid === this.target?.series);
   }
 
   /** What went wrong with a model here, in words. */
@@ -85,7 +89,7 @@ export class Desk extends EventTarget {
 
   async #look() {
     const target = this.viewer.target();
-    if (target?.series === this.target?.series && this.models && !this.trouble) {
+    if (target?.series === this.target?.series && !this.trouble) {
       return;
     }
     Object.assign(this, { target, models: null, trouble: '' });
@@ -147,23 +151,32 @@ export class Desk extends EventTarget {
     if (wanted && job.state === 'completed') {
       await this.#trying(model, async () => {
         await this.viewer.add(job.results);
-        this.#supersede(job); // what lies over the images goes before its successor comes
+        this.#supersede(); // what lies over the images goes before its successor comes
         const seg = job.results.find(result => result.kind === 'SEG');
         if (seg && this.viewer.target()?.series === job.series_instance_uid) {
           await this.viewer.show(seg);
         }
       });
     } else {
-      this.#supersede(job);
+      this.#supersede();
     }
   }
 
   /** All results of a model on a series but the newest have been superseded. */
-  #supersede({ model, series_instance_uid: series }) {
-    const done = [...this.#jobs.values()]
-      .filter(job => job.model === model && job.series_instance_uid === series && job.state === 'completed')
-      .sort((a, b) => b.requested_at.localeCompare(a.requested_at));
-    this.viewer.supersede(done.slice(1).flatMap(job => job.results));
+  #supersede() {
+    const newest = new Set();
+    const done = this.#sorted(job => job.state === 'completed');
+    for (const { model, series_instance_uid: series, results } of done) {
+      const one = `${model} ${series}`;
+      if (newest.has(one)) {
+        this.viewer.supersede(results);
+      }
+      newest.add(one);
+    }
+  }
+
+  #sorted(which) {
+    return [...this.#jobs.values()].filter(which).sort((a, b) => b.requested_at.localeCompare(a.requested_at));
   }
 
   #tell() {

@@ -45,13 +45,13 @@ export class Viewer {
     });
   }
 
-  /** Call `changed` whenever another series may be on screen, until the function that this gives is called. */
-  watch(changed) {
+  /** Call `changed` when another series may be on screen, and `came` when OHIF has got more series; gives its end. */
+  watch(changed, came) {
     const { viewportGridService: grid, displaySetService: sets } = this.services;
     const events = ['ACTIVE_VIEWPORT_ID_CHANGED', 'GRID_STATE_CHANGED', 'VIEWPORTS_READY'];
     const subscriptions = [
       ...events.map(name => grid.subscribe(grid.EVENTS[name], changed)),
-      sets.subscribe(sets.EVENTS.DISPLAY_SETS_ADDED, changed),
+      sets.subscribe(sets.EVENTS.DISPLAY_SETS_ADDED, came),
     ];
     return () => subscriptions.forEach(each => each.unsubscribe());
   }
