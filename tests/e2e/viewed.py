@@ -191,6 +191,10 @@ def results(source: Source) -> Iterator[tuple[str, Document]]:
         only = {**told, "results": {"SEG": {"type": kind}}} if kind != "binary" else told
         for document in _ENCODER.encode(_task(source, f"viewed {_RUN} {source.name} {kind}", only, arrays)):
             yield f"SEG {kind}" if document.kind is ResultKind.SEG else document.kind.value, document
+    detected = {**told, "task": "detection", "measurements": [], "classes": [], "map": None, "results": {"SR": {}}}
+    only_boxes = {name: arrays[name] for name in ("boxes", "box_labels", "box_scores")}
+    (report,) = _ENCODER.encode(_task(source, f"viewed {_RUN} {source.name} boxes", detected, only_boxes))
+    yield "SR boxes", report
 
 
 def _task(source: Source, job: str, told: Mapping[str, Any], arrays: Mapping[str, Any]) -> Task:

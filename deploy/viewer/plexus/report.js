@@ -4,15 +4,17 @@ const CODES = { measurements: '126010', group: '125007', finding: '121071', trac
 export const list = sequence => (sequence ? [].concat(sequence) : []);
 const code = sequence => list(sequence)[0] || {};
 const named = (items, name) => list(items).filter(item => code(item.ConceptNameCodeSequence).CodeValue === CODES[name]);
-const isPlace = item => item.ValueType === 'SCOORD' || item.ValueType === 'SCOORD3D';
-
 /** The measurement groups of a report. */
 export const groupsOf = report =>
   named(report?.ContentSequence, 'measurements').flatMap(item => named(item.ContentSequence, 'group'));
 
-/** Whether a group says where it was measured, so that it can be drawn. */
-export const hasPlace = group =>
-  list(group.ContentSequence).some(item => isPlace(item) || list(item.ContentSequence).some(isPlace));
+/** Whether OHIF can draw a group: an outline on the pixels of one frame. */
+export const isDrawable = group =>
+  list(group.ContentSequence)
+    .filter(item => item.ValueType === 'SCOORD')
+    .flatMap(outline => list(outline.ContentSequence))
+    .flatMap(image => list(image.ReferencedSOPSequence))
+    .some(({ ReferencedFrameNumber: frames }) => list(frames).length < 2);
 
 /** A unit as people write it: of UCUM's codes those that are no expression, else its meaning. */
 function unitOf({ CodeValue = '', CodeMeaning = '' }) {

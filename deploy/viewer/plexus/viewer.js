@@ -1,17 +1,17 @@
 // What the panel needs of OHIF 3.13: the series on screen, a new series in the study browser, a result over the images.
 
-import { groupsOf, hasPlace, list, valuesOf } from './report.js';
+import { groupsOf, isDrawable, list, valuesOf } from './report.js';
 
 const NOT_SHOWN = '@ohif/extension-default.sopClassHandlerModule.not-supported-display-sets-handler';
 const SUPERSEDED = 'Superseded: ';
 /**
- * OHIF draws the measurements of a report over the images, and shows a black viewport when one of them has no place to
- * draw, such as the volume of a segment. Such a report is shown as text.
+ * OHIF draws the measurements of a report over the images, and shows a black viewport when it cannot draw one of them,
+ * such as the volume of a segment. Such a report is shown as text.
  */
 function readable(set) {
   if (set.Modality === 'SR' && set.isImagingMeasurementReport) {
     const groups = groupsOf(set.instance);
-    set.isImagingMeasurementReport = groups.length > 0 && groups.every(hasPlace);
+    set.isImagingMeasurementReport = groups.length > 0 && groups.every(isDrawable);
   }
 }
 
