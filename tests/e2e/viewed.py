@@ -216,6 +216,19 @@ def _task(source: Source, job: str, told: Mapping[str, Any], arrays: Mapping[str
     return Task(result, original, heads, _NAMES, pictures=whole)
 
 
+def files(source: Source) -> list[bytes]:
+    """The files of a source."""
+    return [_saved(ds) for ds in source.instances]
+
+
+def link(edge: str, document: Document) -> str:
+    """Where OHIF opens a result."""
+    return (
+        f"{edge}/viewer/viewer?StudyInstanceUIDs={document.study_instance_uid}"
+        f"&initialSeriesInstanceUID={document.series_instance_uid}"
+    )
+
+
 def store(edge: str, files: Sequence[bytes]) -> None:
     """Store files by STOW-RS."""
     for body in data.stow_bodies([data.Instance("", "", "", file) for file in files], 25):
@@ -228,12 +241,7 @@ def look(context: BrowserContext, edge: str, document: Document, picture: Path, 
     said: list[str] = []
     page.on("console", lambda message: said.append(message.text[:400]) if message.type == "error" else None)
     page.on("pageerror", lambda error: said.append((error.stack or str(error))[:400]))
-    page.goto(
-        f"{edge}/viewer/viewer?StudyInstanceUIDs={document.study_instance_uid}"
-        f"&initialSeriesInstanceUID={document.series_instance_uid}",
-        wait_until="commit",
-        timeout=120_000,
-    )
+    page.goto(link(edge, document), wait_until="commit", timeout=120_000)
     _settle(page, wait)
     page.screenshot(path=picture)
     words = page.locator("body").inner_text().split("\n")
@@ -270,7 +278,7 @@ def main() -> None:
         context = browser.new_context(viewport={"width": 1200, "height": 760})
         for source in sources(sample, Path(folder), asked.sources):
             made = list(results(source))
-            store(asked.edge, [*map(_saved, source.instances), *(document.data for _, document in made)])
+            store(asked.edge, [*files(source), *(document.data for _, document in made)])
             seen = set()
             for name, document in made:
                 title, series = f"{source.name} {name}", document.series_instance_uid
