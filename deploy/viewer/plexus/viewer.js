@@ -27,9 +27,14 @@ function placed(set) {
   }
 }
 
-/** OHIF shows no segmentation of a slide, and breaks down where one is opened: it is listed as what cannot be shown. */
+/**
+ * OHIF breaks down where a segmentation of a slide is opened, and waits for ever for a fractional one, if it is not
+ * two-valued, as ours never are. They are listed as what cannot be shown.
+ */
 function refused(set) {
-  if (set.Modality === 'SEG' && set.instance?.TotalPixelMatrixColumns) {
+  const { SegmentationType, ContentCreatorName, TotalPixelMatrixColumns } = set.instance || {};
+  const ours = JSON.stringify(ContentCreatorName || '').includes('Plexus^');
+  if (set.Modality === 'SEG' && (TotalPixelMatrixColumns || (ours && SegmentationType === 'FRACTIONAL'))) {
     Object.assign(set, { unsupported: true, SOPClassHandlerId: NOT_SHOWN });
   }
 }

@@ -55,6 +55,22 @@ def test_the_extension_is_where_the_configuration_says() -> None:
             assert f"{Path(name).parent}/{imported}" in viewer.own(), name
 
 
+def test_what_is_ours_is_laid_anew_without_fetching_the_build_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewer, "FOLDER", tmp_path)
+    monkeypatch.setattr(viewer, "_STAMP", tmp_path / "plexus-stamp")
+    monkeypatch.setenv("PATH", "")  # no npm
+    (tmp_path / "plexus-stamp").write_text(viewer._identity())
+    (tmp_path / "plexus").mkdir()
+    (tmp_path / "plexus" / "of-old.js").write_text("")
+    step = viewer.step()
+    assert not step.done()
+    step.make()
+    assert step.done()
+    assert {f"plexus/{path.name}" for path in (tmp_path / "plexus").iterdir()} < set(viewer.own())
+
+
 def test_the_version_and_the_digest_are_pinned() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", viewer.VERSION)
     assert re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", viewer.INTEGRITY)
