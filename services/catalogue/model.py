@@ -139,6 +139,11 @@ def check_card(card: ModelCard) -> None:
         compile_rule(card.selection)
     except RuleError as error:
         raise PackageRefusedError(f"the card's selection rule cannot be used: {error}") from None
+    for one in card.more_inputs:
+        try:
+            compile_rule(one.selection)
+        except RuleError as error:
+            raise PackageRefusedError(f"the rule of the card's input {one.name} cannot be used: {error}") from None
 
 
 def replaced(there: Version | None, new: Version) -> Version:

@@ -56,15 +56,20 @@ def _to_message(event: Event) -> Message:
     return type(event).message(**{f.name: _to_value(getattr(event, f.name)) for f in fields(event)})
 
 
+def _part(item: Message) -> Event:
+    kind = InputSeries if isinstance(item, wire.InputSeries) else Result
+    return kind(**{f.name: getattr(item, f.name) for f in fields(kind)})
+
+
 def _to_value(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_to_message(item) if isinstance(item, Event | Result) else item for item in value]
+        return [_to_message(item) if isinstance(item, Event) else item for item in value]
     return str(value) if isinstance(value, StrEnum) else value
 
 
 def _from_value(value: Any) -> Any:
-    if hasattr(value, "add"):  # repeated messages: only job results are
-        return tuple(Result(**{f.name: getattr(item, f.name) for f in fields(Result)}) for item in value)
+    if hasattr(value, "add"):  # repeated messages: results, and inputs
+        return tuple(_part(item) for item in value)
     if hasattr(value, "append"):  # repeated texts
         return tuple(value)
     return value
@@ -106,6 +111,24 @@ class SeriesSettled(Event):
     revision: int
     digest: str
     instances: int
+    sender: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSeries(Event):
+    """A series that a job takes beside the one that it is about; part of `JobRequested`, never said alone.
+
+    Attributes:
+        name: of the card's input.
+        digest: of its instance set when the job was made.
+    """
+
+    subject: ClassVar[str] = ""
+    message: ClassVar[Callable[..., Message]] = wire.InputSeries
+    name: str
+    study_instance_uid: str
+    series_instance_uid: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +146,7 @@ class JobRequested(Event):
     model_version: str
     supersedes: str = ""
     attempt: int = 1
+    inputs: tuple[InputSeries, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from services.contracts.events import (
+    InputSeries,
     JobCancelled,
     JobCompleted,
     JobFailed,
@@ -111,6 +112,7 @@ class Job:
         finished_at: when it completed, failed or was cancelled.
         change: grows with every change of any job; 0 before the job is kept.
         position: grows with every new job; 0 before the job is kept.
+        inputs: the series that it takes beside the one that it is about.
     """
 
     id: str
@@ -143,6 +145,7 @@ class Job:
     admitted_at: datetime | None = None
     change: int = 0
     position: int = 0
+    inputs: tuple[InputSeries, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

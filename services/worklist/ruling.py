@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from services.contracts.card import ModelCard, PackageKind
-from services.contracts.events import SeriesSettled
+from services.contracts.events import InputSeries, SeriesSettled
 from services.worklist.model import Job, JobState, Performer, cancelled
 
 
@@ -28,28 +28,26 @@ def rule(
     trace_id: str,
     trace_parent: str = "",
     new_id: Callable[[], str],
+    inputs: Mapping[str, tuple[InputSeries, ...]] | None = None,
 ) -> Ruling:
     """One job for each model that selects the series, unless it is there or a newer revision is.
 
     Args:
         cards: of the models that select it.
         of_series: every job of the series, oldest first.
+        inputs: what a model takes beside the series, by its name.
     """
     requested: list[Job] = []
     superseded: list[Job] = []
     for card in cards:
         jobs = [job for job in of_series if job.model == card.name]
-        if any(
-            job.revision > settled.revision
-            or (job.series_digest == settled.digest and job.model_version == card.version)
-            for job in jobs
-        ):
+        beside = (inputs or {}).get(card.name, ())
+        same = [job for job in jobs if (job.series_digest, job.model_version) == (settled.digest, card.version)]
+        if any(job.revision > settled.revision for job in jobs) or any(job.inputs == beside for job in same):
             continue
         unfinished = [job for job in jobs if not job.state.ended]
         completed = [job for job in jobs if job.state is JobState.COMPLETED]
-        superseded += [
-            cancelled(job, "superseded", "newer instances of the series made a new job", at) for job in unfinished
-        ]
+        superseded += [cancelled(job, "superseded", _why(job, settled), at) for job in unfinished]
         # A result that is there comes before one that may still come.
         replaced = (completed or unfinished)[-1:]
         requested.append(
@@ -67,9 +65,16 @@ def rule(
                 trace_parent=trace_parent,
                 performer=performer_of(card),
                 sender=settled.study_instance_uid,
+                run=max((job.run + 1 for job in same), default=0),
+                inputs=beside,
             )
         )
     return Ruling(tuple(requested), tuple(superseded))
+
+
+def _why(job: Job, settled: SeriesSettled) -> str:
+    other = "another series for an input" if job.series_digest == settled.digest else "newer instances of the series"
+    return f"{other} made a new job"
 
 
 def performer_of(card: ModelCard) -> Performer:
