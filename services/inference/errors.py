@@ -106,6 +106,7 @@ class NotAVolume(PermanentFault):
     def __init__(self, refusal: Refusal, why: str) -> None:
         super().__init__(refusal.value, f"the series is not a volume: {why}")
         self.refusal = refusal
+        self.why = why
 
 
 class NotAPicture(PermanentFault):
@@ -114,6 +115,7 @@ class NotAPicture(PermanentFault):
     def __init__(self, refusal: Refusal, why: str) -> None:
         super().__init__(refusal.value, f"the series is not what the model takes: {why}")
         self.refusal = refusal
+        self.why = why
 
 
 class PixelsUnreadable(PermanentFault):

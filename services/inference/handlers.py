@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
+from typing import Any
+
+from numpy.typing import NDArray
 
 from services.chassis import telemetry
 from services.chassis.faults import Fault
@@ -28,7 +32,7 @@ from services.inference.errors import (
 )
 from services.inference.manifest import Entry, read_manifest
 from services.inference.model import Outcome
-from services.inference.ports import Cards, Events, ModelServer, Reader, ResultFormat, Room, WorkStore
+from services.inference.ports import Cards, Events, ModelServer, Reader, ResultFormat, WorkStore
 from services.inference.promises import check
 
 _OF_THE_MODEL = (ModelFailed, ModelNotLoaded, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable)
@@ -102,22 +106,25 @@ async def _make(
     job_id, started = event.job_id, perf_counter()
     attributes = {names.JOB_ID: job_id, names.MODEL: card.name, names.MODEL_VERSION: card.version}
     await events.mention(JobProgressed(job_id, "assemble", 0, event.instances))
-    entries = read_manifest(await work.read(event.input), event)
+    manifest = read_manifest(await work.read(event.input), event)
     async with AsyncExitStack() as stack:
-        with telemetry.span(names.SPAN_ASSEMBLE, {**attributes, names.INSTANCES: len(entries)}):
-            layout = await assembly.read_layout(
-                entries, card, work=work, reader=reader, parallel=limits.parallel, max_bytes=limits.volume_max_bytes
+        with telemetry.span(names.SPAN_ASSEMBLE, {**attributes, names.INSTANCES: event.instances}):
+            layout, more = await assembly.read_layouts(
+                manifest, card, work=work, reader=reader, parallel=limits.parallel, max_bytes=limits.volume_max_bytes
             )
-            geometry = layout.geometry
-            room = await stack.enter_async_context(models.room(card, geometry.shape))
-            await _fill(room, event, entries, layout, work=work, reader=reader, events=events, limits=limits)
+            geometry, beside = layout.geometry, {name: one.geometry for name, one in more.items()}
+            shapes = {name: one.shape for name, one in beside.items()}
+            room = await stack.enter_async_context(models.room(card, geometry.shape, shapes))
+            parts = [(room.volume, manifest.entries, layout)]
+            parts += [(room.more[name], manifest.more[name], one) for name, one in more.items()]
+            await _fill(parts, event, work=work, reader=reader, events=events, limits=limits)
         assembled = perf_counter()
         await events.mention(JobProgressed(job_id, "infer", 0, 1))
         with telemetry.span(names.SPAN_INFER, attributes):
-            prediction = await room.infer(geometry)
+            prediction = await room.infer(geometry, beside)
             await asyncio.to_thread(check, prediction, card, geometry.shape)
         inferred = perf_counter()
-        frames = tuple((entries[index].sop_instance_uid, frame) for index, frame in layout.places)
+        frames = tuple((manifest.entries[index].sop_instance_uid, frame) for index, frame in layout.places)
         compute: dict[str, float | str | bool] = {
             "assemble_seconds": round(assembled - started, 3),
             "infer_seconds": round(inferred - assembled, 3),
@@ -129,25 +136,28 @@ async def _make(
 
 
 async def _fill(
-    room: Room,
+    parts: Sequence[tuple[NDArray[Any], tuple[Entry, ...], assembly.Layout]],
     event: JobReleased,
-    entries: tuple[Entry, ...],
-    layout: assembly.Layout,
     *,
     work: WorkStore,
     reader: Reader,
     events: Events,
     limits: Limits,
 ) -> None:
-    every = max(1, len(entries) // 10)
+    """Decode each input into its array."""
+    total, before = event.instances, 0
+    every = max(1, total // 10)
 
     async def progress(done: int) -> None:
-        if done % every == 0 or done == len(entries):
-            await events.mention(JobProgressed(event.job_id, "assemble", done, len(entries)))
+        done += before
+        if done % every == 0 or done == total:
+            await events.mention(JobProgressed(event.job_id, "assemble", done, total))
 
-    await assembly.fill(
-        room.volume, entries, layout, work=work, reader=reader, parallel=limits.parallel, progress=progress
-    )
+    for array, entries, layout in parts:
+        await assembly.fill(
+            array, entries, layout, work=work, reader=reader, parallel=limits.parallel, progress=progress
+        )
+        before += len(entries)
 
 
 async def fail_job(event: JobReleased, fault: Fault, *, events: Events) -> None:

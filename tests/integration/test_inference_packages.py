@@ -112,7 +112,8 @@ def test_a_package_is_tried_on_a_folder_without_a_mesh(tmp_path: Path) -> None:
 
     for index in range(4):
         (tmp_path / f"{index}.dcm").write_bytes(make_slice(index, plain))
-    outcome, volume = trial.try_package(ROOT / "models" / "ct-fat", tmp_path)
+    outcome, given = trial.try_package(ROOT / "models" / "ct-fat", tmp_path)
+    volume = given["volume"].volume
     assert outcome.prediction.labels is not None and (volume == -100).all()
     assert outcome.prediction.measurements is not None
     voxels = np.count_nonzero(outcome.prediction.labels)

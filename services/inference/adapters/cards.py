@@ -43,7 +43,8 @@ class PackageCards:
             raise CardUnusable(model, "model.yaml cannot be read") from None
         try:
             card = ModelCard.from_mapping(yaml.safe_load(text))
-            units_of(card)
+            for one in (card.main_input, *card.more_inputs):
+                units_of(one)
             promised(card)
             processing_of(card)
             code_of(card)
