@@ -101,3 +101,8 @@ def test_documents_of_the_sample_have_no_error(sample: Path, tmp_path: Path) -> 
 
 def test_a_single_slice_makes_no_error(tmp_path: Path) -> None:
     assert _errors(task(result(boxes()[3:4], frames=[pseudonym(3)]), [header(3)]), tmp_path) == CLEAN
+
+
+def test_a_prior_beside_the_source_makes_no_error(tmp_path: Path) -> None:
+    for study in (PRIOR_STUDY, STUDY):
+        assert _errors(compared(study), tmp_path) == CLEAN | {"PM": []}

@@ -7,6 +7,7 @@ import numpy as np
 from pydicom import Dataset
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
+from services.encode.adapters.highdicom.evidence import note_beside
 from services.encode.adapters.highdicom.segmentation import code_string, organise
 from services.encode.adapters.highdicom.source import Sources
 from services.encode.adapters.highdicom.stand_ins import settle, stand_ins
@@ -53,6 +54,7 @@ def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
     if not there.all():
         ds.FloatPixelPaddingValue = ds.FloatPixelPaddingRangeLimit = _NOTHING
     settle(ds, sources)
+    note_beside(ds, sources)
     organise(ds, author)
     ds.Laterality = sources.first.get("Laterality")
     author.sign(ds)

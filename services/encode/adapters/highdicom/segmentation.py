@@ -11,6 +11,7 @@ import numpy as np
 from pydicom import Dataset
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
+from services.encode.adapters.highdicom.evidence import note_beside
 from services.encode.adapters.highdicom.source import Layout, Sources
 from services.encode.adapters.highdicom.stand_ins import settle, stand_ins
 from services.encode.errors import CardMismatch
@@ -65,6 +66,7 @@ def build_segmentation(
     )
     if sources.layout is not Layout.SLIDE:
         settle(seg, sources)
+    note_beside(seg, sources)
     organise(seg, author)
     if sources.layout is not Layout.VOLUME:  # what there is instead of a place in the patient (PS3.3 C.7.6.1)
         seg.PatientOrientation = sources.first.get("PatientOrientation")
