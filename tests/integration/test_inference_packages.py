@@ -18,6 +18,7 @@ from services.inference.promises import check
 from services.inference.settings import SharedMemory
 from services.launcher import trial
 from tests.integration.inference_parts import (  # noqa: F401  # fixtures
+    compared_card,
     everything_card,
     triton_address,
     triton_settings,
@@ -120,3 +121,23 @@ def test_a_package_is_tried_on_a_folder_without_a_mesh(tmp_path: Path) -> None:
     assert outcome.prediction.measurements[0, 0] == pytest.approx(voxels * 2.5 * 0.8 * 0.7 / 1000)
     assert all(picture.size == (32, 32) for _, picture in trial.pictures(outcome, volume))
     assert trial.main(ROOT / "models" / "xr-body", tmp_path, tmp_path / "out") == 1  # four images are not one
+
+
+@pytest.mark.parametrize("mode", [SharedMemory.ON, SharedMemory.OFF])
+async def test_a_prior_travels_beside_its_series_however_tensors_travel(
+    triton_address: str,  # noqa: F811
+    mode: SharedMemory,
+) -> None:
+    card = compared_card()
+    now, prior = np.full((3, 4, 5), 2, np.int16), np.full((2, 6, 7), 3, np.float32)
+    geometry = Geometry((0, 1, 2), (3, 4, 5), (2.0, 1.0, 1.0), np.eye(3), (0.0, 0.0, 0.0), "2.25.1")
+    beside = Geometry((0, 1), (2, 6, 7), (5.0, 1.0, 1.0), np.eye(3), (1.0, 2.0, 4.0), "2.25.1")
+    async with triton.connected(triton_address, shared_memory=mode, log=Log("test"), health=Health()) as models:
+        for more, volume in (({"prior": beside}, 2 * 6 * 7 * 3 + 7), ({}, -1)):
+            async with models.room(card, now.shape, {name: one.shape for name, one in more.items()}) as room:
+                room.volume[:] = now
+                for name in more:
+                    room.more[name][:] = prior
+                answer = await room.infer(geometry, more)
+                check(answer, card, now.shape)
+                assert answer.measurements is not None and answer.measurements.tolist() == [[volume]]

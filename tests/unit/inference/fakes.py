@@ -103,10 +103,11 @@ class FakeRoom:
         wanted = {one.name: one for one in card.more_inputs}
         self.more = {name: np.zeros(each, sample_type(units_of(wanted[name]))) for name, each in more.items()}
         self.beside: Mapping[str, Geometry] = {}
+        self.geometry = Geometry((), shape, (1, 1, 1), np.eye(3))
         self._answer = answer
 
     async def infer(self, geometry: Geometry, more: Mapping[str, Geometry] = MappingProxyType({})) -> Prediction:
-        self.beside = more
+        self.geometry, self.beside = geometry, more
         return self._answer(self.volume, geometry)
 
 
