@@ -104,7 +104,7 @@ class Job:
         supersedes: the job whose result this one replaces, or empty.
         attempt: 1, and 1 more for each retry.
         trace_id: of the first attempt.
-        sender: with whom it shares a turn: who asked, or the study.
+        sender: with whom it shares a turn: who asked, who sent the series, or the study where nobody is known.
         run: 0, and 1 more for each time that somebody wanted it made again.
         trace_parent: where the newest attempt was asked for (W3C `traceparent`): what it brings belongs there.
         deadline: when it is given up if it has not ended.

@@ -64,7 +64,7 @@ def rule(
                 trace_id=trace_id,
                 trace_parent=trace_parent,
                 performer=performer_of(card),
-                sender=settled.study_instance_uid,
+                sender=settled.sender or settled.study_instance_uid,
                 run=max((job.run + 1 for job in same), default=0),
                 inputs=beside,
             )

@@ -28,7 +28,7 @@ _AE_TITLE: Final = re.compile(r"[ -\[\]-~]{1,16}", re.ASCII)
 """PS3.5 6.2: no backslash, no control character."""
 
 _REFUSALS_A_MINUTE: Final = 20
-"""Of one address and one code: so many are on record, so that nobody can flood the log with them."""
+"""Of one address, code and work item: so many are on record, so that nobody can flood the log with them."""
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -66,8 +66,8 @@ def router(  # noqa: PLR0915  # a closure a transaction
                 return await endpoint(request)
             except WorkItemRefusedError as refused:
                 caller = _caller(request)
-                if refused.on_record and refusals.may((caller.principal.source, refused.code)):
-                    uid = str(request.path_params.get("uid", ""))
+                uid = str(request.path_params.get("uid", ""))
+                if refused.on_record and refusals.may((caller.principal.source, refused.code, uid)):
                     await workitems.refuse(
                         uid if _UID.fullmatch(uid) else "",
                         f"workitem-{endpoint.__name__.replace('_', '-')}",
