@@ -17,7 +17,8 @@ from enum import StrEnum
 from typing import Any
 
 from services.catalogue.errors import PackageRefusedError, VersionConflictError
-from services.contracts.card import ModelCard
+from services.contracts.card import CardError, ModelCard
+from services.contracts.remote import remote_of
 from services.selection.cel import compile_rule
 from services.selection.errors import RuleError
 
@@ -139,6 +140,10 @@ def check_card(card: ModelCard) -> None:
         compile_rule(card.selection)
     except RuleError as error:
         raise PackageRefusedError(f"the card's selection rule cannot be used: {error}") from None
+    try:
+        remote_of(card)
+    except CardError as error:
+        raise PackageRefusedError(str(error)) from None
     for one in card.more_inputs:
         try:
             compile_rule(one.selection)

@@ -16,6 +16,7 @@ from services.inference.adapters.cards import PackageCards
 from services.inference.adapters.npz import NpzResults
 from services.inference.adapters.obstore import ObstoreWorkStore
 from services.inference.adapters.pydicom import PydicomReader
+from services.inference.adapters.remote import Servers, Site
 from services.inference.handlers import Limits
 from services.inference.settings import Settings
 from services.inference.stopping import Stopping
@@ -51,7 +52,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         cards=PackageCards(settings.packages_folder),
         work=work,
         reader=PydicomReader(),
-        models=models,
+        models=Servers(models, _site(settings)),
         results=NpzResults(),
         events=bus,
         limits=Limits(settings.decode_threads, settings.volume_max_bytes),
@@ -72,3 +73,9 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         background=[models.sweep, *(partial(bus.consume, one) for one in heard)],
         life=told(bus, partial(records.life, "inference"), settings),
     )
+
+
+def _site(settings: Settings) -> Site:
+    certificate, key = settings.remote_certificate_file, settings.remote_key_file
+    both = (certificate, key) if certificate is not None and key is not None else None
+    return Site(settings.remote_hosts, settings.remote_ca_file, both, settings.remote_tokens_folder)

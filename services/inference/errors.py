@@ -3,6 +3,7 @@
 PassingFault
 ├── WorkUnavailable     the work store does not answer
 ├── TritonUnavailable   Triton does not answer, or the model's process has just died
+├── RemoteAway          a remote server does not answer now; it is asked again at once
 └── ModelNotLoaded      Triton does not serve the version now; the catalogue loads what is in use
 PermanentFault
 ├── CardUnusable        the card of the version cannot be used
@@ -13,6 +14,8 @@ PermanentFault
 ├── NotAPicture         the series is not the image or the loop that the model takes; the code is one of `Refusal`
 ├── PixelsUnreadable    an instance cannot be decoded
 ├── ModelFailed         the model threw; its own words, cut short
+├── RemoteNotAllowed    the model is run by a server to which this site sends nothing
+├── RemoteUnavailable   a remote server did not answer, as often as it was asked
 ├── ModelTooSlow        no answer within the card's time
 └── OutputMismatch      the model's answer is not what its card promises
 """
@@ -135,6 +138,34 @@ class ModelFailed(PermanentFault):
         short = " ".join(words.split())
         short = short if len(short) <= _WORDS_OF_A_MODEL else short[: _WORDS_OF_A_MODEL - 1] + "…"
         super().__init__("model-failed", f"the model {model} failed: {short or 'it gave no reason'}")
+
+
+class RemoteAway(PassingFault):
+    """A remote server does not answer now."""
+
+    def __init__(self) -> None:
+        super().__init__("remote-away", "the remote server of a model does not answer now")
+
+
+class RemoteNotAllowed(PermanentFault):
+    """The site has not named the server of a model."""
+
+    def __init__(self, model: str, address: str) -> None:
+        super().__init__(
+            "remote-not-allowed",
+            f"the model {model} is run by the server {address}, and this site sends nothing there: "
+            "an operator has to name it in PLEXUS_INFERENCE_REMOTE_HOSTS",
+        )
+
+
+class RemoteUnavailable(PermanentFault):
+    """A remote server did not answer, as often as the card lets us ask."""
+
+    def __init__(self, model: str, address: str, attempts: int) -> None:
+        super().__init__(
+            "remote-unavailable",
+            f"the server {address} of the model {model} did not answer in {attempts} attempts; retry the job later",
+        )
 
 
 class ModelTooSlow(PermanentFault):

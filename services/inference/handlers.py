@@ -28,6 +28,8 @@ from services.inference.errors import (
     ModelTooSlow,
     ModelUnknown,
     OutputMismatch,
+    RemoteNotAllowed,
+    RemoteUnavailable,
     TritonUnavailable,
 )
 from services.inference.manifest import Entry, read_manifest
@@ -35,7 +37,16 @@ from services.inference.model import Outcome
 from services.inference.ports import Cards, Events, ModelServer, Reader, ResultFormat, WorkStore
 from services.inference.promises import check
 
-_OF_THE_MODEL = (ModelFailed, ModelNotLoaded, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable)
+_OF_THE_MODEL = (
+    ModelFailed,
+    ModelNotLoaded,
+    ModelTooSlow,
+    ModelUnknown,
+    OutputMismatch,
+    RemoteNotAllowed,
+    RemoteUnavailable,
+    TritonUnavailable,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,5 +78,6 @@ def _why(job: Job, settled: SeriesSettled) -> str:
 
 
 def performer_of(card: ModelCard) -> Performer:
-    """Who runs a model: of the kind `external` are those that a performer outside takes (pull)."""
-    return Performer.OUTSIDE if card.kind is PackageKind.EXTERNAL else Performer.MESH
+    """Who runs a model: one of the kind `external` a performer outside takes (pull), unless its card names a server."""
+    outside = card.kind is PackageKind.EXTERNAL and card.source.get("server") is None
+    return Performer.OUTSIDE if outside else Performer.MESH

@@ -29,6 +29,8 @@ from plexus_runner.beside import Beside  # the path is set by the module above  
 
 FOLDER = "jobs/job1/input"
 SPACE = "2.25.77"
+EVENT = JobReleased("job1", "toy", "1.0.0", manifest_key("job1"), 8, 1)
+"""Of `released()`."""
 
 
 def with_prior(**changes: Any) -> ModelCard:
