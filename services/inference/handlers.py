@@ -20,6 +20,7 @@ from services.contracts import events as said
 from services.contracts import telemetry as names
 from services.contracts.card import ModelCard
 from services.contracts.events import AuditRecorded, JobFailed, JobInferred, JobProgressed, JobReleased
+from services.contracts.remote import Remote, remote_of
 from services.contracts.work import result_key
 from services.inference import assembly
 from services.inference.errors import (
@@ -131,6 +132,8 @@ async def _make(
             await _fill(parts, event, work=work, reader=reader, events=events, limits=limits)
         assembled = perf_counter()
         await events.mention(JobProgressed(job_id, "infer", 0, 1))
+        if (remote := remote_of(card)) is not None:
+            await _record_transfer(event, remote, events=events)
         with telemetry.span(names.SPAN_INFER, attributes):
             prediction = await room.infer(geometry, beside)
             await asyncio.to_thread(check, prediction, card, geometry.shape)
@@ -178,6 +181,30 @@ async def fail_job(event: JobReleased, fault: Fault, *, events: Events) -> None:
     await events.say(
         JobFailed(event.job_id, step, fault.code, fault.reason, event.attempt),
         message_id=f"{event.job_id}.{event.attempt}.failed",
+    )
+
+
+async def _record_transfer(event: JobReleased, remote: Remote, *, events: Events) -> None:
+    """Put on record that the volume goes to another system, before it does."""
+    caller = Principal.service("inference")
+    record_id = f"{event.job_id}.{event.attempt}.sent"
+    await events.say(
+        AuditRecorded(
+            record_id=record_id,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            service="inference",
+            action=said.Action.TRANSFER_OUT,
+            outcome=said.Outcome.SUCCESS,
+            caller=caller.subject,
+            proved_by=caller.proved_by,
+            job_id=event.job_id,
+            instances=event.instances,
+            trace_id=telemetry.trace_id(),
+            detail="deidentified",
+            destination=remote.address,
+            destination_address=remote.host,
+        ),
+        message_id=record_id,
     )
 
 

@@ -20,7 +20,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from services.chassis.health import Health
 from services.chassis.log import Log
 from services.contracts.card import ModelCard
-from services.contracts.events import JobInferred
+from services.contracts.events import AuditRecorded, JobInferred
 from services.contracts.work import result_key
 from services.inference.adapters import triton
 from services.inference.adapters.npz import NpzResults
@@ -100,6 +100,9 @@ async def test_a_job_runs_on_a_second_triton_with_its_prior_and_without_shared_m
             limits=Limits(),
         )
     assert events.of(JobInferred)
+    sent = events.said["job1.1.sent"]
+    assert isinstance(sent, AuditRecorded)
+    assert (sent.action, sent.destination, sent.instances) == ("transfer-out", address, 8)
     told = np.load(BytesIO(work.files[result_key("job1")]), allow_pickle=False)["measurements"]
     prior = np.stack([pixels(index).astype(np.float32) - 1024 for index in range(3)])
     assert told.tolist() == [[prior.sum() - 5 + 40]]
