@@ -9,13 +9,17 @@ from datetime import date, datetime, timedelta
 import pydicom
 import pytest
 
-from services.anonymise.engine.deidentifying import Policy
+from services.anonymise.burned_in.model import Doubt, Finding
+from services.anonymise.engine.deidentifying import Policy, Seen
+from services.anonymise.engine.elements import File
 from services.anonymise.engine.options import Option
-from services.anonymise.engine.profile import basic_profile
+from services.anonymise.engine.profile import Profile, basic_profile
 from services.anonymise.engine.pseudonyms import Pseudonyms
 from services.anonymise.engine.report import Report
 from services.anonymise.errors import (
     DamagedInstanceError,
+    DoubtfulPixelsError,
+    HeldError,
     InputChangedError,
     NotReleasedError,
     Reason,
@@ -179,6 +183,24 @@ async def test_a_prior_that_has_changed_lets_nothing_out() -> None:
     with pytest.raises(InputChangedError, match="the input prior has changed or is gone"):
         await world.release(WITH_PRIOR)
     assert not world.work.files
+
+
+async def test_a_doubtful_picture_of_a_prior_holds_the_whole_job() -> None:
+    world = World()
+    world.archive.others = {PRIOR.series_instance_uid: ("p1", prior())}
+    finding = Finding(
+        "f" * 64, PRIOR.study_instance_uid, PRIOR.series_instance_uid, "1.2.3.8.1", 8, 8, 1, Doubt.UNSURE, ()
+    )
+
+    def doubtful(file: File, profile: Profile) -> Seen:
+        if any(bytes(one.value).strip(b"\0 ") == b"1.2.3.8.1" for one in file.elements if one.tag == 0x00080018):
+            raise DoubtfulPixelsError(finding)
+        return Seen(file, frozenset())
+
+    with pytest.raises(HeldError) as held:
+        await world.release(WITH_PRIOR, policy=replace(POLICY, pixels=doubtful))
+    assert held.value.findings == (finding,)
+    assert "jobs/job-1/input/manifest.json" not in world.work.files and not world.releases.releases
 
 
 async def test_the_same_request_again_changes_nothing() -> None:
