@@ -56,7 +56,7 @@ def compared(site: Site, sample: Path, tmp_path_factory: pytest.TempPathFactory)
     _of_one_patient(folder, today, today, StudyID="COMPARE", StudyDate="20260110", StudyTime="080000")
     _of_one_patient(folder, earlier, today, StudyID="COMPARE", StudyDate="20251231", StudyTime="080000")
     assert site.storescu(today.folder).returncode == 0
-    site.finished(today.study_instance_uid, "ct-bone")
+    site.until(lambda: site.jobs(today.study_instance_uid))  # of the other models: the series has settled
     wish = {"model": "ct-change", "study": today.study_instance_uid}
     refused = site.http.post("/jobs", json=wish)
     assert refused.status_code == 409
