@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
-from typing import Any
+from typing import Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -19,8 +20,8 @@ from services.chassis.principal import Principal
 from services.contracts import events as said
 from services.contracts import telemetry as names
 from services.contracts.card import ModelCard
-from services.contracts.events import AuditRecorded, JobFailed, JobInferred, JobProgressed, JobReleased
-from services.contracts.remote import Remote, remote_of
+from services.contracts.events import AuditRecorded, Event, JobFailed, JobInferred, JobProgressed, JobReleased
+from services.contracts.remote import remote_of
 from services.contracts.work import result_key
 from services.inference import assembly
 from services.inference.errors import (
@@ -33,7 +34,7 @@ from services.inference.errors import (
     RemoteUnavailable,
     TritonUnavailable,
 )
-from services.inference.manifest import Entry, read_manifest
+from services.inference.manifest import Entry, Manifest, read_manifest
 from services.inference.model import Outcome
 from services.inference.ports import Cards, Events, ModelServer, Reader, ResultFormat, WorkStore
 from services.inference.promises import check
@@ -48,6 +49,8 @@ _OF_THE_MODEL = (
     RemoteUnavailable,
     TritonUnavailable,
 )
+MadeT = TypeVar("MadeT")
+Mention = Callable[[Event], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,19 @@ async def infer_job(
         if card is None:
             raise ModelUnknown(event.model, event.model_version)
         damaged = result is not None
-        made = await _make(
-            event, card, work=work, reader=reader, models=models, results=results, events=events, limits=limits
+        await events.mention(JobProgressed(event.job_id, "assemble", 0, event.instances))
+        manifest = read_manifest(await work.read(event.input), event)
+        made = await run_model(
+            event.job_id,
+            manifest,
+            card,
+            results.pack,
+            work=work,
+            reader=reader,
+            models=models,
+            mention=events.mention,
+            limits=limits,
+            before=partial(_record_transfer, event, card, events=events),
         )
         with telemetry.span(names.SPAN_KEEP_RESULT, {names.JOB_ID: event.job_id, names.BYTES: len(made)}):
             # Another process may have been quicker with the same job: then its result is the result.
@@ -103,24 +117,31 @@ async def infer_job(
     )
 
 
-async def _make(
-    event: JobReleased,
+async def run_model(
+    job_id: str,
+    manifest: Manifest,
     card: ModelCard,
+    use: Callable[[Outcome], MadeT],
     *,
     work: WorkStore,
     reader: Reader,
     models: ModelServer,
-    results: ResultFormat,
-    events: Events,
+    mention: Mention,
     limits: Limits,
-) -> bytes:
-    """The bytes of the result file."""
-    job_id, started = event.job_id, perf_counter()
+    before: Callable[[], Awaitable[None]] | None = None,
+) -> MadeT:
+    """Run a version on a job's input; gives what `use` makes of its checked answer, in a thread.
+
+    Args:
+        before: what is done once the input is whole, and before the model gets it.
+
+    Raises:
+        Fault: see `services.inference.errors`.
+    """
+    started = perf_counter()
     attributes = {names.JOB_ID: job_id, names.MODEL: card.name, names.MODEL_VERSION: card.version}
-    await events.mention(JobProgressed(job_id, "assemble", 0, event.instances))
-    manifest = read_manifest(await work.read(event.input), event)
     async with AsyncExitStack() as stack:
-        with telemetry.span(names.SPAN_ASSEMBLE, {**attributes, names.INSTANCES: event.instances}):
+        with telemetry.span(names.SPAN_ASSEMBLE, {**attributes, names.INSTANCES: manifest.instances}):
             layout, more = await assembly.read_layouts(
                 manifest, card, work=work, reader=reader, parallel=limits.parallel, max_bytes=limits.volume_max_bytes
             )
@@ -129,11 +150,11 @@ async def _make(
             room = await stack.enter_async_context(models.room(card, geometry.shape, shapes))
             parts = [(room.volume, manifest.entries, layout)]
             parts += [(room.more[name], manifest.more[name], one) for name, one in more.items()]
-            await _fill(parts, event, work=work, reader=reader, events=events, limits=limits)
+            await _fill(parts, job_id, work=work, reader=reader, mention=mention, limits=limits)
         assembled = perf_counter()
-        await events.mention(JobProgressed(job_id, "infer", 0, 1))
-        if (remote := remote_of(card)) is not None:
-            await _record_transfer(event, remote, events=events)
+        await mention(JobProgressed(job_id, "infer", 0, 1))
+        if before is not None:
+            await before()
         with telemetry.span(names.SPAN_INFER, attributes):
             prediction = await room.infer(geometry, beside)
             await asyncio.to_thread(check, prediction, card, geometry.shape)
@@ -144,28 +165,29 @@ async def _make(
             "infer_seconds": round(inferred - assembled, 3),
             "tensors_by": room.means,
         }
-        data = await asyncio.to_thread(results.pack, Outcome(job_id, card, geometry, frames, prediction, compute))
-    await events.mention(JobProgressed(job_id, "infer", 1, 1))
-    return data
+        # Before the room is left: the answer may lie in it.
+        made = await asyncio.to_thread(use, Outcome(job_id, card, geometry, frames, prediction, compute))
+    await mention(JobProgressed(job_id, "infer", 1, 1))
+    return made
 
 
 async def _fill(
     parts: Sequence[tuple[NDArray[Any], tuple[Entry, ...], assembly.Layout]],
-    event: JobReleased,
+    job_id: str,
     *,
     work: WorkStore,
     reader: Reader,
-    events: Events,
+    mention: Mention,
     limits: Limits,
 ) -> None:
     """Decode each input into its array."""
-    total, before = event.instances, 0
+    total, before = sum(len(entries) for _, entries, _ in parts), 0
     every = max(1, total // 10)
 
     async def progress(done: int) -> None:
         done += before
         if done % every == 0 or done == total:
-            await events.mention(JobProgressed(event.job_id, "assemble", done, total))
+            await mention(JobProgressed(job_id, "assemble", done, total))
 
     for array, entries, layout in parts:
         await assembly.fill(
@@ -184,8 +206,11 @@ async def fail_job(event: JobReleased, fault: Fault, *, events: Events) -> None:
     )
 
 
-async def _record_transfer(event: JobReleased, remote: Remote, *, events: Events) -> None:
-    """Put on record that the volume goes to another system, before it does."""
+async def _record_transfer(event: JobReleased, card: ModelCard, *, events: Events) -> None:
+    """Put on record that the volume goes to another system, before it does, if it does."""
+    remote = remote_of(card)
+    if remote is None:
+        return
     caller = Principal.service("inference")
     record_id = f"{event.job_id}.{event.attempt}.sent"
     await events.say(
@@ -209,9 +234,23 @@ async def _record_transfer(event: JobReleased, remote: Remote, *, events: Events
 
 
 async def _record(event: JobReleased, outcome: said.Outcome, *, code: str = "", events: Events) -> None:
-    caller = Principal.service("inference")
     # Named after the job, not at random: a job that is delivered again is one line in the log of accesses.
     record_id = f"{event.job_id}.{event.attempt}.infer.{outcome}"
+    await record(event.job_id, record_id, outcome, code=code, detail="model", instances=event.instances, events=events)
+
+
+async def record(
+    job_id: str,
+    record_id: str,
+    outcome: said.Outcome,
+    *,
+    code: str = "",
+    detail: str,
+    instances: int = 0,
+    events: Events,
+) -> None:
+    """Say to the log of accesses that a model has run on a job's input; the same `record_id` once."""
+    caller = Principal.service("inference")
     await events.say(
         AuditRecorded(
             record_id=record_id,
@@ -222,10 +261,10 @@ async def _record(event: JobReleased, outcome: said.Outcome, *, code: str = "", 
             reason_code=code,
             caller=caller.subject,
             proved_by=caller.proved_by,
-            job_id=event.job_id,
-            instances=event.instances,
+            job_id=job_id,
+            instances=instances,
             trace_id=telemetry.trace_id(),
-            detail="model",
+            detail=detail,
         ),
         message_id=record_id,
     )

@@ -43,6 +43,11 @@ class Manifest:
     entries: tuple[Entry, ...]
     more: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
 
+    @property
+    def instances(self) -> int:
+        """How many, of all series."""
+        return len(self.entries) + sum(len(entries) for entries in self.more.values())
+
 
 def read_manifest(data: bytes, event: JobReleased) -> Manifest:
     """The manifest that `event` announced.
@@ -50,22 +55,32 @@ def read_manifest(data: bytes, event: JobReleased) -> Manifest:
     Raises:
         InputDamaged: it cannot be read, belongs to another job, or holds other instances than announced.
     """
+    found = manifest_of(data, event.job_id, event.model, event.model_version)
+    if found.instances != event.instances:
+        raise InputDamaged(f"holds {found.instances} instances where {event.instances} were announced")
+    return found
+
+
+def manifest_of(data: bytes, job_id: str, model: str, version: str) -> Manifest:
+    """The manifest of a job.
+
+    Raises:
+        InputDamaged: it cannot be read, or belongs to another job.
+    """
     try:
         manifest = json.loads(data)
         told = (manifest["schema"], manifest["job_id"], manifest["model"], manifest["model_version"])
         found = Manifest(
-            _entries(manifest["instances"], event.job_id),
-            {str(name): _entries(items, event.job_id) for name, items in manifest.get("inputs", {}).items()},
+            _entries(manifest["instances"], job_id),
+            {str(name): _entries(items, job_id) for name, items in manifest.get("inputs", {}).items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InputDamaged("has a manifest that cannot be read") from None
-    if told != (_SCHEMA, event.job_id, event.model, event.model_version):
+    if told != (_SCHEMA, job_id, model, version):
         raise InputDamaged("has the manifest of another job, or of a form that is not known here")
     every = [entry for entries in (found.entries, *found.more.values()) for entry in entries]
-    if not all(_FILE.fullmatch(entry.key.removeprefix(input_key(event.job_id, ""))) for entry in every):
+    if not all(_FILE.fullmatch(entry.key.removeprefix(input_key(job_id, ""))) for entry in every):
         raise InputDamaged("names files that cannot be")
-    if len(every) != event.instances:
-        raise InputDamaged(f"holds {len(every)} instances where {event.instances} were announced")
     if len({entry.sop_instance_uid for entry in every}) != len(every):
         raise InputDamaged("holds an instance twice")
     return found

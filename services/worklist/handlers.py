@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 from services.chassis import telemetry
@@ -57,6 +58,7 @@ async def select(
         maker = maker_of(series.attributes)
         if maker and await jobs.get(maker) is not None:
             return
+        shadows = {candidate.card.name: candidate.shadow for candidate in candidates}
         automatic = [candidate for candidate in candidates if candidate.card.automatic]
         cards = selected(automatic, series.attributes, settled.instances, journal)
         source = Input(study, uid, series.attributes, await archive.references(study, uid) if cards else ())
@@ -67,7 +69,8 @@ async def select(
             if card.more_inputs
         }
         runnable = [card for card in cards if card.name not in beside or not beside[card.name].missing]
-        decided = [await _decide(settled, runnable, source, beside, jobs=jobs, dicomweb=dicomweb)]
+        decide = partial(_decide, jobs=jobs, shadows=shadows, dicomweb=dicomweb)
+        decided = [await decide(settled, runnable, source, beside)]
         several = [candidate for candidate in automatic if candidate.card.more_inputs]
         async for candidate, main, there, chosen in takers(several, source, series, archive=archive, journal=journal):
             of_main = replace(
@@ -81,7 +84,7 @@ async def select(
             references = await archive.references(main.study_instance_uid, main.series_instance_uid)
             main = replace(main, references=references)  # noqa: PLW2901  # the same, with what its work item names
             card = candidate.card
-            decided.append(await _decide(of_main, [card], main, {card.name: chosen}, jobs=jobs, dicomweb=dicomweb))
+            decided.append(await decide(of_main, [card], main, {card.name: chosen}))
         changed = [job for decision in decided for job in decision.jobs]
         requested = [job for job in changed if not job.state.ended]
         span.set_attribute(names.MODEL, ",".join(job.model for job in requested))
@@ -104,6 +107,7 @@ async def _decide(
     beside: Mapping[str, Chosen],
     *,
     jobs: Jobs,
+    shadows: Mapping[str, str],
     dicomweb: str,
 ) -> Decision:
     """The jobs of models on a series that has settled, with what they take beside it."""
@@ -119,6 +123,7 @@ async def _decide(
             trace_parent=trace_parent,
             new_id=lambda: uuid4().hex,
             inputs={name: chosen.series for name, chosen in beside.items()},
+            shadows=shadows,
         )
         facts = [fact for job in ruling.superseded for fact in cancelled_facts(job, _SELF, "superseded")]
         facts += [(audit(job, _SELF, "requested"), None) for job in ruling.requested]

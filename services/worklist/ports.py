@@ -78,6 +78,12 @@ class Jobs(Protocol):
     async def decide_on_overdue(self, at: datetime, decide: Callable[[Job], Decision]) -> Sequence[Job]:
         """Keep and say what `decide` makes of the jobs whose deadline has passed and that have not ended."""
 
+    async def shadow_waits(self) -> bool:
+        """Whether a completed job waits for its shadow, and no job of the mesh waits or is in work."""
+
+    async def decide_on_shadow(self, decide: Callable[[Job], Decision]) -> Job | None:
+        """Keep and say what `decide` makes of the oldest job that waits for its shadow, if `shadow_waits`."""
+
     async def get(self, job_id: str) -> Job | None:
         """The job."""
 
@@ -202,11 +208,14 @@ class Candidate:
     """A model that may run: its card, and its rules.
 
     Attributes:
+        shadow: the version that runs beside it, or "". It sees the input of each completed job; of what it says there
+            are no results.
         more: the rule of each further input, by its name.
     """
 
     card: ModelCard
     rule: Rule
+    shadow: str = ""
     more: Mapping[str, Rule] = field(default_factory=dict)
 
 

@@ -29,6 +29,7 @@ def rule(
     trace_parent: str = "",
     new_id: Callable[[], str],
     inputs: Mapping[str, tuple[InputSeries, ...]] | None = None,
+    shadows: Mapping[str, str] | None = None,
 ) -> Ruling:
     """One job for each model that selects the series, unless it is there or a newer revision is.
 
@@ -36,6 +37,7 @@ def rule(
         cards: of the models that select it.
         of_series: every job of the series, oldest first.
         inputs: what a model takes beside the series, by its name.
+        shadows: by the name of a model, the version that runs beside the one in use.
     """
     requested: list[Job] = []
     superseded: list[Job] = []
@@ -67,6 +69,7 @@ def rule(
                 sender=settled.sender or settled.study_instance_uid,
                 run=max((job.run + 1 for job in same), default=0),
                 inputs=beside,
+                shadow=(shadows or {}).get(card.name, ""),
             )
         )
     return Ruling(tuple(requested), tuple(superseded))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import grpc.aio
 
@@ -44,13 +45,14 @@ class GrpcCatalogue:
             model.card: self._compiled[model.card] if model.card in self._compiled else self._candidate(model)
             for model in reply.models
         }
-        return [candidate for candidate in self._compiled.values() if candidate is not None]
+        found = ((self._compiled[model.card], model.shadow) for model in reply.models)
+        return [replace(candidate, shadow=shadow) for candidate, shadow in found if candidate is not None]
 
     def _candidate(self, model: ActiveModel) -> Candidate | None:
         try:
             card = ModelCard.from_mapping(json.loads(model.card))
             more = {one.name: compile_rule(one.selection) for one in card.more_inputs}
-            return Candidate(card, compile_rule(card.selection), more)
+            return Candidate(card, compile_rule(card.selection), more=more)
         except (ValueError, CardError, RuleError) as error:
             # One model that cannot be used must not stop the others: its check should have told its author.
             self._journal.warning("model.unusable", model=model.name, version=model.version, reason=str(error)[:300])

@@ -75,6 +75,8 @@ class JobView(BaseModel):
     deadline: datetime | None
     admitted_at: datetime | None
     inputs: list[InputView]
+    shadow: str
+    shadowed_at: datetime | None
 
     @classmethod
     def of(cls, job: Job) -> JobView:

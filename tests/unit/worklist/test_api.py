@@ -43,6 +43,8 @@ FIELDS = [
     "deadline",
     "admitted_at",
     "inputs",
+    "shadow",
+    "shadowed_at",
 ]
 
 

@@ -70,7 +70,7 @@ class Archive:
 def candidate(selection: str, *more: dict[str, Any]) -> Candidate:
     model = ModelCard.from_mapping({**card("change", selection=selection).source, "more_inputs": list(more)})
     rules = {one.name: compile_rule(one.selection) for one in model.more_inputs}
-    return Candidate(model, compile_rule(selection), rules)
+    return Candidate(model, compile_rule(selection), more=rules)
 
 
 PRIOR = candidate('series.Modality == "CT"', {"name": "prior", "from": "earlier-studies"})
