@@ -1,6 +1,6 @@
 """A real Triton for the tests of `inference`: the reference models, and one that makes trouble.
 
-Import the fixtures into a test module; `triton_address` is the gRPC address.
+One for the session, for whichever module asks; `triton_address` is the gRPC address.
 """
 
 from __future__ import annotations

@@ -17,12 +17,7 @@ from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
 from services.launcher import trial
-from tests.integration.inference_parts import (  # noqa: F401  # fixtures
-    compared_card,
-    everything_card,
-    triton_address,
-    triton_settings,
-)
+from tests.integration.inference_parts import compared_card, everything_card
 from tests.packages import shipped_cards
 from tests.unit.inference.series import make_slice
 from tests.unit.models.phantom import SPACING, chest, dice
@@ -49,7 +44,7 @@ async def ask(address: str, card: ModelCard, volume: np.ndarray, mode: SharedMem
 
 
 async def test_the_network_of_ct_unet_runs_over_a_chest(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     cards: dict[str, ModelCard],
 ) -> None:
     phantom = chest()
@@ -60,7 +55,7 @@ async def test_the_network_of_ct_unet_runs_over_a_chest(
 
 
 async def test_an_application_and_a_tool_without_a_picture_answer(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     cards: dict[str, ModelCard],
 ) -> None:
     phantom = chest()
@@ -72,7 +67,7 @@ async def test_an_application_and_a_tool_without_a_picture_answer(
 
 
 async def test_what_a_tool_refuses_fails_that_request_and_no_other(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     cards: dict[str, ModelCard],
 ) -> None:
     image = np.zeros((1, 60, 80), np.float32)
@@ -85,7 +80,7 @@ async def test_what_a_tool_refuses_fails_that_request_and_no_other(
 
 @pytest.mark.parametrize("mode", [SharedMemory.ON, SharedMemory.OFF])
 async def test_every_output_comes_back_from_a_loop_in_colour_however_tensors_travel(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     mode: SharedMemory,
 ) -> None:
     loop = np.random.default_rng(4).integers(0, 255, (3, 20, 30, 3), np.uint8)
@@ -124,7 +119,7 @@ def test_a_package_is_tried_on_a_folder_without_a_mesh(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [SharedMemory.ON, SharedMemory.OFF])
 async def test_a_prior_travels_beside_its_series_however_tensors_travel(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     mode: SharedMemory,
 ) -> None:
     card = compared_card()

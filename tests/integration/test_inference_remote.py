@@ -34,13 +34,7 @@ from services.inference.settings import SharedMemory
 from services.launcher import certificates
 from services.launcher.settings import Settings
 from tests.conftest import free_port
-from tests.integration.inference_parts import (  # noqa: F401  # fixtures
-    compared_card,
-    everything_card,
-    triton_address,
-    triton_settings,
-    trouble_card,
-)
+from tests.integration.inference_parts import compared_card, trouble_card
 from tests.unit.inference.fakes import FakeCards, FakeEvents, FakeModels
 from tests.unit.inference.series import pixels
 from tests.unit.inference.test_several_inputs import EVENT, released
@@ -79,8 +73,8 @@ def addresses(settings: Settings) -> dict[str, str]:
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 async def test_a_job_runs_on_a_second_triton_with_its_prior_and_without_shared_memory(
-    triton_address: str,  # noqa: F811
-    triton_settings: Settings,  # noqa: F811
+    triton_address: str,
+    triton_settings: Settings,
     protocol: str,
 ) -> None:
     address = addresses(triton_settings)[protocol]
@@ -109,8 +103,8 @@ async def test_a_job_runs_on_a_second_triton_with_its_prior_and_without_shared_m
 
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 async def test_what_the_other_server_says_or_does_not_say_is_told_in_words(
-    triton_address: str,  # noqa: F811
-    triton_settings: Settings,  # noqa: F811
+    triton_address: str,
+    triton_settings: Settings,
     protocol: str,
 ) -> None:
     address = addresses(triton_settings)[protocol]
