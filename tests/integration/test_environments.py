@@ -172,7 +172,7 @@ def test_a_trial_has_the_same_environment(
     for index in range(4):
         (images / f"{index}.dcm").write_bytes(make_slice(index))
     for kind in ("tool", "triton"):
-        outcome, volume = trial.try_package(package(tmp_path, lock, {}, kind), images, told.append)
+        outcome, given = trial.try_package(package(tmp_path, lock, {}, kind), images, tell=told.append)
         assert outcome.prediction.measurements is not None and outcome.prediction.measurements[0, 0] == 7
-        assert np.array_equal(outcome.prediction.labels, volume > 100)
+        assert np.array_equal(outcome.prediction.labels, given["volume"].volume > 100)
     assert told == ["building its environment of 2 packages, once for this lock file"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from plexus_runner import boxes as box_finding
 from plexus_runner import labels as label_maps
 from plexus_runner.axes import Grid
+from plexus_runner.beside import Beside
 from plexus_runner.intensity import Intensity
 from plexus_runner.networks import Network
 from plexus_runner.refusals import Refused
@@ -30,8 +32,14 @@ class Pipeline:
         self._values = [int(label["value"]) for label in card.get("labels") or []]
         self._network = network
 
-    def run(self, volume: NDArray[Any], spacing: NDArray[np.float64], direction: NDArray[np.float64]) -> Arrays:
-        """The outputs, by name."""
+    def run(
+        self,
+        volume: NDArray[Any],
+        spacing: NDArray[np.float64],
+        direction: NDArray[np.float64],
+        more: Mapping[str, Beside] = MappingProxyType({}),
+    ) -> Arrays:
+        """The outputs, by name. A declared network takes one input: the card is refused otherwise."""
         channels = [volume[..., colour] for colour in range(3)] if volume.ndim == 4 else [volume]
         grid = self._grid(channels[0].shape, spacing, direction)
         sampled = [grid.sampled(grid.view(channel)) for channel in channels]

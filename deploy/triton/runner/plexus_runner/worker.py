@@ -14,6 +14,7 @@ import resource
 import signal
 import struct
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plexus_runner import adapters, files
+from plexus_runner import adapters, beside, files
 from plexus_runner.refusals import Refused
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 1, 38, 22, 2
@@ -39,11 +40,11 @@ def main() -> None:
     """Run the package's code once."""
     folder, package, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     job = json.loads((folder / "job.json").read_text())
-    volume = np.load(folder / "volume.npy", mmap_mode="r")
+    volume, more = np.load(folder / "volume.npy", mmap_mode="r"), beside.read(folder)
     imports = [path for path in sys.path if path]  # Plexus's runner, and the package's environment or Triton's
     confine(memory, readable=[*files.interpreter(), *imports, str(package.resolve())], writable=[str(folder)])
     try:
-        answer = _answer(package, job, volume, folder)
+        answer = _answer(package, job, volume, folder, more)
     except Refused as error:
         sys.exit(str(error))
     except MemoryError:
@@ -54,11 +55,13 @@ def main() -> None:
         np.savez(file, **answer)  # type: ignore[arg-type]  # the names are those of outputs
 
 
-def _answer(package: Path, job: dict[str, Any], volume: NDArray[Any], folder: Path) -> adapters.Arrays:
+def _answer(
+    package: Path, job: dict[str, Any], volume: NDArray[Any], folder: Path, more: Mapping[str, beside.Beside]
+) -> adapters.Arrays:
     """What the package's code says, or its network with the libraries that it brings."""
     card = job["card"]
     if card["processing"] is None:
-        return adapters.answer(_load(package, card["code"]["main"], card), job, volume, folder)
+        return adapters.answer(_load(package, card["code"]["main"], card), job, volume, folder, more)
     from plexus_runner.packages import runner_of  # late: it imports SciPy, which not every environment has
 
     runner = runner_of(package, {**card, "code": None})
