@@ -74,6 +74,24 @@ def _slice(number: int, study: str, series: str, syntax: str, patient: str) -> I
 
 
 @cache
+def _stored() -> tuple[Dataset, ...]:
+    return tuple(dcmread(path) for path in sorted(SAMPLE.glob("*.dcm")))
+
+
+def chest_ct(patient: str, *, native: bool = False) -> list[Instance]:
+    """The sample as it is, in its own transfer syntax unless `native`, as a study of another patient."""
+    study, series, frame_of_reference = new_uid(), new_uid(), new_uid()
+    made = []
+    for number, ds in enumerate(_slices() if native else _stored()):
+        ds.PatientID, ds.PatientName, ds.FrameOfReferenceUID = patient, f"{patient}^Chest", frame_of_reference
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study, series, new_uid()
+        syntax = ExplicitVRLittleEndian if native else str(ds.file_meta.TransferSyntaxUID)
+        pixels = _frame(number, syntax) if native else ds.PixelData
+        made.append(Instance(study, series, str(ds.SOPInstanceUID), _file(ds, syntax, pixels)))
+    return made
+
+
+@cache
 def _frame(number: int, syntax: str) -> bytes:
     """The pixels of a slice in a transfer syntax; encoded once."""
     ds = _slices()[number]
