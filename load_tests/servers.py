@@ -24,7 +24,7 @@ from services.launcher.parts.program import base_environment
 from services.launcher.settings import Settings
 
 _PATIENCE_SECONDS: Final = 60.0
-PARTS: Final = ("postgres", "nats", "redis", "collector", "edge", "bridge", "ingest", "archive", "audit")
+PARTS: Final = ("postgres", "nats", "redis", "edge", "bridge", "ingest", "archive", "audit")
 """The front door and the log of accesses. The others would run models on what is sent, which no peer does."""
 
 
@@ -95,7 +95,7 @@ def plexus(folder: Path, **overrides: str) -> Iterator[tuple[Server, Server]]:
     settings = Settings.on_free_ports(folder, parts=PARTS, **overrides)
     with Mesh(settings) as mesh:
         pids = {name: pid for name in PARTS if name in registry.BY_NAME and (pid := mesh.pid(name))}
-        del pids["redis"], pids["collector"]
+        del pids["redis"]
         edge = f"{settings.url('edge')}/dicom-web"
         dimse = settings.ports["dimse"]
         yield (

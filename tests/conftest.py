@@ -25,6 +25,7 @@ from services.chassis.bus import connected
 from services.chassis.health import Health
 from services.chassis.log import Log
 from services.contracts import subjects
+from services.launcher.settings import free_port
 
 pytest_plugins = ["tests.mesh"]
 
@@ -38,6 +39,21 @@ def pytest_report_header() -> str:
     """Say whether the wider data set is taken in."""
     here = "taken in as well" if SHARED_DATA.is_dir() else "not here: tests use the sample and what they make"
     return f"wider DICOM data set ({SHARED_DATA}): {here}"
+
+
+_SHARED_PARTS = ("site", "triton_address")
+"""What takes long to start and is shared by many: its tests run in one process."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say which tests belong into one process when several share the work: those of a file, and those of the mesh.
+
+    The mesh comes first: it is what takes longest.
+    """
+    for item in items:
+        shares = any(name in getattr(item, "fixturenames", ()) for name in _SHARED_PARTS)
+        item.add_marker(pytest.mark.xdist_group("mesh" if shares else str(item.path.relative_to(_ROOT))))
+    items.sort(key=lambda item: next(item.iter_markers("xdist_group")).args != ("mesh",))
 
 
 @pytest.fixture(scope="session")
@@ -61,20 +77,6 @@ def parts_folder() -> Iterator[Path]:
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
-
-
-_GIVEN: set[int] = set()
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on now, and that was not given to another test before."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if port not in _GIVEN:
-            _GIVEN.add(port)
-            return port
 
 
 def _listens(port: int) -> bool:

@@ -103,7 +103,7 @@ def _secured(folder: Path, port: int) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def site() -> Iterator[Site]:
     """One mesh for the session, as `plexus up` makes it, on free ports, in a folder of its own."""
-    from tests.conftest import free_port  # late: it takes in this module
+    from services.launcher.settings import free_port  # late: it takes in this module
 
     with tempfile.TemporaryDirectory(prefix="plexus-e2e-") as folder:
         tls_port = free_port()

@@ -13,6 +13,7 @@ REASON_CODE = "plexus.reason_code"
 DELIVERY_ID = "plexus.delivery.id"
 REVISION = "plexus.series.revision"
 STEP = "plexus.job.step"
+MEAN_OF = "plexus.mean_of"
 
 SPAN_ASSOCIATION = "dimse association"
 SPAN_C_STORE = "dimse C-STORE"
@@ -28,6 +29,10 @@ SPAN_EXPIRE = "worklist expire"
 SPAN_DEIDENTIFY = "anonymise deidentify"
 SPAN_ASSEMBLE = "inference assemble"
 SPAN_INFER = "inference infer"
+SPAN_TRITON_QUEUE = "triton queue"
+SPAN_TRITON_INPUT = "triton input"
+SPAN_TRITON_COMPUTE = "triton compute"
+SPAN_TRITON_OUTPUT = "triton output"
 SPAN_KEEP_RESULT = "inference keep result"
 
 

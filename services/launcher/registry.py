@@ -29,7 +29,7 @@ class Zone(StrEnum):
 
     HOSPITAL = "hospital"
     COMPUTE = "compute"
-    BOTH = "both"  # the bus and the span collector: what each zone may say there is ruled by its own credentials
+    BOTH = "both"  # the bus and the catalogue: what each zone may say there is ruled by its own credentials
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,14 +103,12 @@ PARTS: tuple[Part, ...] = (
     _infrastructure("postgres", Port("postgres", 15432)),
     _infrastructure("nats", Port("nats", 14222), Port("nats_monitor", 18222), zone=Zone.BOTH),
     _infrastructure("redis", Port("redis", 16379)),
-    _infrastructure("collector", Port("collector", 14318), zone=Zone.BOTH),
     _infrastructure(
         "triton",
         Port("triton_grpc", 18001),
         Port("triton_http", 18000),
         Port("triton_metrics", 18002),
         zone=Zone.COMPUTE,
-        needs=("collector",),
     ),
     _infrastructure("edge", Port("edge", 8080)),
     _service(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +17,31 @@ HOST = "127.0.0.1"
 """On one machine without accounts every edge listens on loopback only (DESIGN.md, "Who asks")."""
 
 _SERVICE_PREFIXES = tuple(f"PLEXUS_{part.name.upper()}_" for part in registry.services())
+
+
+def _numbers() -> Iterator[int]:
+    """Ports below those that Linux gives to clients, which would come in between, from a place of this process' own."""
+    first, count = 20000, 12000
+    offset = os.getpid() * 4099 % count  # two processes that begin together are far apart
+    while True:
+        yield from range(first + offset, first + count)
+        yield from range(first, first + offset)
+
+
+_NUMBERS = _numbers()
+
+
+def free_port() -> int:
+    """A TCP port of the loopback that nobody listens on now, and that this process was not given before."""
+    while True:
+        port = next(_NUMBERS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                continue
+        return port
 
 
 @dataclass(frozen=True)
@@ -58,12 +82,7 @@ class Settings:
             parts: what to start, if not everything; what a part needs must be named too.
             overrides: environment for single services, e.g. `PLEXUS_INGEST_SETTLE_SECONDS="1"`.
         """
-        with ExitStack() as held:
-            ports = {}
-            for name in registry.PORTS:
-                sock = held.enter_context(socket.socket())
-                sock.bind((HOST, 0))
-                ports[name] = int(sock.getsockname()[1])
+        ports = {name: free_port() for name in registry.PORTS}
         return cls(data.absolute(), ports, overrides, tuple(parts))
 
     def environment(self) -> dict[str, str]:

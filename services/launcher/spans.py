@@ -1,4 +1,4 @@
-"""The line format of span files: one JSON object a span, written by the services and by the local collector alike."""
+"""The line format of span files: one JSON object a span, written by the services."""
 
 from __future__ import annotations
 

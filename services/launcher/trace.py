@@ -74,7 +74,7 @@ def as_json(nodes: Sequence[Node]) -> list[dict[str, Any]]:
 
 
 def without_carriers(spans: Iterable[Span]) -> list[Span]:
-    """The spans of work, each under the work that led to it. What failed stays, and so does what is not ours."""
+    """The spans of work, each under the work that led to it. What failed stays."""
     known = {span.span_id: span for span in spans}
     kept = {key: span for key, span in known.items() if not _is_carrier(span)}
     return [replace(span, parent_span_id=_kept_ancestor(span, known, kept)) for span in kept.values()]
@@ -142,8 +142,7 @@ def _walk(nodes: Sequence[Node], indent: str, *, depth: int = 0) -> Iterator[tup
 
 
 def _is_carrier(span: Span) -> bool:
-    ours = span.service != "triton"  # Triton's own spans are all of interest
-    return ours and span.kind in _CARRIERS and span.name not in _WORK and not span.failed
+    return span.kind in _CARRIERS and span.name not in _WORK and not span.failed
 
 
 def _kept_ancestor(span: Span, known: Mapping[str, Span], kept: Mapping[str, Span]) -> str | None:

@@ -27,7 +27,7 @@ from services.chassis.log import Log
 from services.chassis.outbox import Outbox
 from services.contracts import calls, subjects
 from services.contracts.events import Event, JobReleased
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 from tests.unit.anonymise.fakes import FakeArchive, FakeReleases, FakeWork
 
 FILES = {"1.2.3.1": b"a" * 700_000, "1.2.3.2": b"b"}

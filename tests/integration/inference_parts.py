@@ -1,19 +1,15 @@
-"""A real Triton for the tests of `inference`: the reference models, one that makes trouble, a listener for spans.
+"""A real Triton for the tests of `inference`: the reference models, and one that makes trouble.
 
 Import the fixtures into a test module; `triton_address` is the gRPC address.
 """
 
 from __future__ import annotations
 
-import http.server
-import json
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -106,39 +102,6 @@ def trouble_card(timeout_seconds: float = 60) -> ModelCard:
     return ModelCard.from_mapping({**CARD, "name": "trouble", "timeout_seconds": timeout_seconds})
 
 
-class Spans:
-    """What Triton has sent as traces."""
-
-    def __init__(self, port: int) -> None:
-        self.received: list[dict[str, Any]] = []
-        received = self.received
-
-        class Receiver(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                for resource in body["resourceSpans"]:
-                    received.extend(span for scope in resource["scopeSpans"] for span in scope["spans"])
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(b"{}")
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Say nothing."""
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Receiver)
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def of(self, trace_id: str, *, names: set[str]) -> list[dict[str, Any]]:
-        """The spans of a trace, waited for until `names` are all there, which may come in several batches; or none."""
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            found = [span for span in self.received if span["traceId"].lower() == trace_id]
-            if names <= {span["name"] for span in found}:
-                return found
-            time.sleep(0.1)
-        return []
-
-
 @pytest.fixture(scope="session")
 def triton_settings() -> Iterator[Settings]:
     """Ports and a folder of its own."""
@@ -147,16 +110,7 @@ def triton_settings() -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="session")
-def triton_spans(triton_settings: Settings) -> Iterator[Spans]:
-    """The listener for the spans of `triton_address`."""
-    spans = Spans(triton_settings.ports["collector"])
-    yield spans
-    spans.server.shutdown()
-    spans.server.server_close()
-
-
-@pytest.fixture(scope="session")
-def triton_address(triton_settings: Settings, triton_spans: Spans) -> Iterator[str]:
+def triton_address(triton_settings: Settings) -> Iterator[str]:
     """A real Triton with the models that come with Plexus, and `trouble`."""
     part = Triton(triton_settings)
     program = part.prepare()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 
 
 class Process:

@@ -30,7 +30,7 @@ from services.chassis.log import Log
 from services.chassis.principal import Principal
 from services.contracts import calls, subjects
 from services.contracts.events import AuditRecorded, JobFailed, JobReleased, JobRequested
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 from tests.unit.anonymise.planted import ct, element, part10
 
 _SECONDS = 60

@@ -50,11 +50,11 @@ from services.dicom import dicom_json
 from services.dicom.multipart import MultipartParser, PartBegin, PartData, multipart_boundary, parse_content_type
 from services.dicom.native_xml import parse_native
 from services.dicom.part10 import ParsedInstance, parse_instance
+from services.launcher.settings import free_port
 from services.store import changes, index
 from services.store.file_objects import FileObjects, open_objects
 from services.store.history import Change, ChangeKind
 from services.store.model import Entry
-from tests.conftest import free_port
 from tests.unit.dicom.samples import file_of, minimal, shipped
 
 OHIF_LIST = "limit=101&offset=0&fuzzymatching=false&includefield=00081030%2C00080060%2C00080090%2C00100030"

@@ -26,7 +26,7 @@ from services.chassis.log import Log
 from services.contracts import subjects
 from services.contracts.events import AuditRecorded
 from services.launcher.cli import app
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -37,7 +37,7 @@ from services.chassis.service import Frame
 from services.contracts import calls
 from services.dicom import transfer_syntaxes
 from services.dicom.part10 import file_header
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 VERIFICATION = "1.2.840.10008.1.1"

@@ -18,7 +18,7 @@ from services.chassis.bus import MESSAGE_ID, SCHEMA, Bus, Delivery, Subscription
 from services.chassis.faults import Fault, PassingFault, PermanentFault
 from services.chassis.health import Health
 from services.chassis.log import Log
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 from tests.unit.chassis.spans import recorded
 
 LOG = Log("tested")

@@ -32,9 +32,7 @@ from services.launcher import model_template
 from services.launcher.errors import EdgeError
 from services.launcher.models import Catalogue
 from services.launcher.parts.triton import Triton
-from services.launcher.settings import Settings
-from tests.conftest import free_port
-from tests.integration.inference_parts import Spans
+from services.launcher.settings import Settings, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,7 +57,6 @@ class Site:
 def triton_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """A Triton that serves nothing yet: its address, and its model repository."""
     settings = Settings.on_free_ports(tmp_path_factory.mktemp("triton"))
-    spans = Spans(settings.ports["collector"])  # a Triton whose spans nobody takes is not what a mesh has
     part = Triton(settings)
     program = part.prepare()
     repository = settings.data / "triton" / "models"
@@ -72,8 +69,6 @@ def triton_of_its_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
         process.terminate()
         process.wait(60)
         part.tidy()
-        spans.server.shutdown()
-        spans.server.server_close()
 
 
 @asynccontextmanager

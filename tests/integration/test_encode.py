@@ -27,7 +27,7 @@ from services.chassis.faults import PassingFault, PermanentFault
 from services.chassis.log import Log
 from services.contracts import calls, subjects
 from services.contracts.events import AuditRecorded, Event, JobCompleted, JobFailed, JobInferred, JobProgressed
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 from tests.unit.encode.kinds import ct
 from tests.unit.encode.made import PLANES, SERIES, STUDY, card, header, inferred, packed, pseudonym, sop
 

@@ -21,7 +21,7 @@ from services.contracts.voices import VOICES
 from services.launcher import certificates, registry
 from services.launcher.errors import LauncherError
 from services.launcher.registry import Zone
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 
 SERVICES = [part.name for part in registry.services()]
 

@@ -21,7 +21,6 @@ from tests.integration.inference_parts import (  # noqa: F401  # fixtures
     everything_card,
     triton_address,
     triton_settings,
-    triton_spans,
 )
 from tests.packages import shipped_cards
 from tests.unit.inference.series import make_slice

@@ -34,11 +34,11 @@ from services.ingest.adapters.ledger import PostgresLedger
 from services.ingest.bootstrap import build
 from services.ingest.model import Offer
 from services.ingest.settings import Settings
+from services.launcher.settings import free_port
 from services.store.file_objects import FileObjects
 from services.store.index import bytes_alone
 from services.store.model import Entry, series_digest
 from services.store.reader import IndexReader
-from tests.conftest import free_port
 from tests.unit.ingest.made import made
 
 _SETTLE_SECONDS = 0.4

@@ -19,7 +19,7 @@ from services.launcher.mesh import Mesh
 from services.launcher.settings import REPOSITORY, Settings
 from services.launcher.state import PartPhase, Phase
 
-PARTS = ("postgres", "nats", "redis", "collector", "edge")
+PARTS = ("postgres", "nats", "redis", "edge")
 
 
 @pytest.fixture

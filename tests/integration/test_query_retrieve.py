@@ -43,7 +43,7 @@ from services.contracts.events import AuditRecorded, JobCompleted, Result
 from services.dicom.part10 import data_set_start
 from services.ingest import bootstrap as ingest
 from services.ingest.settings import Settings as IngestSettings
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MR = "1.2.840.10008.5.1.4.1.1.4"

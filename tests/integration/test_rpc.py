@@ -18,7 +18,7 @@ from services.chassis.faults import Fault, PassingFault, PermanentFault
 from services.chassis.log import Log
 from services.chassis.principal import Principal
 from services.contracts import calls
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 from tests.unit.chassis.spans import recorded
 
 CALLER = Principal("CT 1", institution="Ward 3", proved_by="ae-title", source="192.0.2.7")

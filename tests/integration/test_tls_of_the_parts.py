@@ -30,10 +30,9 @@ from services.chassis.log import Log
 from services.contracts import subjects
 from services.launcher import certificates, registry
 from services.launcher.parts.program import BIN
-from services.launcher.settings import REPOSITORY
+from services.launcher.settings import REPOSITORY, free_port
 from services.launcher.site import Compose
 from services.store.reader import reading
-from tests.conftest import free_port
 
 PASSWORDS = {name: f"k{secrets.token_hex(8)}" for name in registry.PASSWORDS}
 COMPOSE = yaml.safe_load((REPOSITORY / "compose.yaml").read_text())["services"]

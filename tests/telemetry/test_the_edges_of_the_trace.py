@@ -1,4 +1,4 @@
-"""One trace leads from the association to the stored SEG, across DIMSE, gRPC, NATS and Triton."""
+"""One trace leads from the association to the stored SEG, across DIMSE, gRPC and NATS."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ EDGES: tuple[Edge, ...] = (
     ("worklist", "anonymise"),  # job.requested
     ("anonymise", "archive"),  # gRPC ListInstances, ReadInstance
     ("anonymise", "inference"),  # job.released
-    ("inference", "triton"),  # gRPC ModelInfer
     ("inference", "encode"),  # job.inferred
     ("encode", "anonymise"),  # gRPC Reidentify
     ("encode", "archive"),  # gRPC ReadInstance
@@ -36,11 +35,17 @@ def spans(site: Site, sample_job: dict[str, Any]) -> list[dict[str, Any]]:
         lines = (line for path in Path(site.data / "spans").glob("*.jsonl") for line in path.read_text().splitlines())
         found = [span for line in lines if (span := json.loads(line))["trace_id"] == sample_job["trace_id"]]
         services = {span["service"] for span in found}
-        # The association's own span is written when it ends, Triton's when its collector gets them.
-        return found if {service for edge in EDGES for service in edge} <= services else []
+        complete = {service for edge in EDGES for service in edge} <= services
+        # each service writes its own, in batches, and the association's when it ends
+        return found if complete and len(_roots(found)) == 1 else []
 
     found: list[dict[str, Any]] = site.until(read)
     return found
+
+
+def _roots(spans: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    known = {span["span_id"] for span in spans}
+    return [span for span in spans if span["parent_span_id"] not in known]
 
 
 def _edges(spans: list[dict[str, Any]]) -> set[Edge]:
@@ -58,14 +63,20 @@ def test_the_trace_has_the_edge(spans: list[dict[str, Any]], edge: Edge) -> None
 
 
 def test_the_trace_has_no_edge_into_the_compute_zone_but_the_airlock(spans: list[dict[str, Any]]) -> None:
-    into = {(a, b) for a, b in _edges(spans) if b in ("inference", "triton") and a not in ("inference", "triton")}
+    into = {(a, b) for a, b in _edges(spans) if b == "inference"}
     assert into == {("anonymise", "inference")}
 
 
 def test_the_root_is_the_association(spans: list[dict[str, Any]]) -> None:
-    known = {span["span_id"] for span in spans}
-    roots = [span for span in spans if span["parent_span_id"] not in known]
-    assert [(root["service"], root["name"]) for root in roots] == [("bridge", "dimse association")]
+    assert [(root["service"], root["name"]) for root in _roots(spans)] == [("bridge", "dimse association")]
+
+
+def test_the_trace_tells_the_steps_inside_triton(spans: list[dict[str, Any]]) -> None:
+    runs = [span["span_id"] for span in spans if span["name"] == "inference infer"]
+    assert runs
+    for run in runs:
+        inside = [span["name"] for span in spans if span["parent_span_id"] == run]
+        assert sorted(inside) == ["triton compute", "triton input", "triton output", "triton queue"]
 
 
 def test_every_slice_has_a_span_in_bridge_and_in_ingest(spans: list[dict[str, Any]]) -> None:
@@ -84,10 +95,6 @@ def test_spans_hold_declared_attributes_only(spans: list[dict[str, Any]]) -> Non
     declared = {value for name, value in vars(telemetry).items() if name.isupper()}
     prefixes = ("http.request.method", "http.route", "http.response.", "rpc.", "messaging.")
     undeclared = {
-        name
-        for span in spans
-        if span["service"] != "triton"
-        for name in span["attributes"]
-        if name not in declared and not name.startswith(prefixes)
+        name for span in spans for name in span["attributes"] if name not in declared and not name.startswith(prefixes)
     }
     assert undeclared == set()

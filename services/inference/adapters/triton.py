@@ -15,12 +15,11 @@ from tritonclient.grpc import InferInput, InferRequestedOutput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype, triton_to_np_dtype
 
-from services.chassis import telemetry
 from services.chassis.health import Health
 from services.chassis.log import Log
 from services.contracts.card import ModelCard
 from services.contracts.tensors import Output, Units, label_type, promised, sample_type, units_of
-from services.inference.adapters import shared_memory
+from services.inference.adapters import shared_memory, triton_times
 from services.inference.adapters.shared_memory import PREFIX, Region, region
 from services.inference.errors import ModelFailed, ModelNotLoaded, ModelTooSlow, OutputMismatch, TritonUnavailable
 from services.inference.model import Geometry, Prediction
@@ -165,13 +164,13 @@ class _Room:
         ]
         owed = promised(card)
         try:
-            answer = await self._client.infer(
-                card.served,
-                inputs,
-                outputs=[self._requested(output) for output in owed],
-                client_timeout=card.timeout_seconds,
-                headers=telemetry.inject(),  # Triton's own spans continue from there
-            )
+            async with triton_times.spans(self._client, card.served):
+                answer = await self._client.infer(
+                    card.served,
+                    inputs,
+                    outputs=[self._requested(output) for output in owed],
+                    client_timeout=card.timeout_seconds,
+                )
         except InferenceServerException as error:
             if _STUB_DIED in str(error.message()):
                 await self._start_again(card.served)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from services.launcher import registry
 from services.launcher.parts.caddy import Caddy
-from services.launcher.parts.collector import Collector
 from services.launcher.parts.nats import Nats
 from services.launcher.parts.postgres import Postgres
 from services.launcher.parts.program import Runnable
@@ -25,8 +24,6 @@ def runnable(part: registry.Part, settings: Settings) -> Runnable:
             return Redis(settings)
         case "triton":
             return Triton(settings)
-        case "collector":
-            return Collector(settings)
         case "edge":
             return Caddy(settings)
         case _:

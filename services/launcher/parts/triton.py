@@ -1,4 +1,7 @@
-"""Triton, from its own virtual environment, with the models that the catalogue gives it and traces to the collector."""
+"""Triton, from its own virtual environment, with the models that the catalogue gives it.
+
+It does not trace: its OpenTelemetry mode ends the server under load (ADR 19). `inference` writes its times.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,6 @@ class Triton:
             if " " in str(folder):  # the server hands paths on to its stubs in one string
                 raise StartFailed(f"Triton cannot work in a folder with a space in its name: {folder}")
         ports = self._settings.ports
-        traces = self._settings.url("collector") + "/v1/traces"
         arguments = [
             *("--model-repository", str(self._repository), "--backend-directory", str(installation.backends)),
             "--model-control-mode=explicit",
@@ -42,10 +44,6 @@ class Triton:
             *("--metrics-address", HOST, "--metrics-port", str(ports["triton_metrics"])),
             "--allow-gpu-metrics=false",
             f"--backend-config=python,shm-region-prefix-name={self._region}",
-            *("--trace-config", "mode=opentelemetry", "--trace-config", f"opentelemetry,url={traces}"),
-            *("--trace-config", "rate=1", "--trace-config", "level=TIMESTAMPS"),
-            *("--trace-config", "opentelemetry,resource=service.name=triton"),
-            *("--trace-config", "opentelemetry,bsp_schedule_delay=500"),  # ms: soon enough to be looked at
             "--exit-timeout-secs=10",
         ]
         variables = base_environment()

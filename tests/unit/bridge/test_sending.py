@@ -20,7 +20,7 @@ from services.bridge.sending import Sending, rules
 from services.chassis.log import Log
 from services.chassis.principal import Principal
 from services.contracts.events import AuditRecorded, JobCompleted, Result
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 CLASSES = {"SEG": str(SegmentationStorage), "PDF": str(EncapsulatedPDFStorage)}

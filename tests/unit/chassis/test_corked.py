@@ -12,7 +12,7 @@ import pytest_asyncio
 import uvicorn
 
 from services.chassis.corked import CorkedHttp
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 
 PIECES = {
     "/none": [b""],

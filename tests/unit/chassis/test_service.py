@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.conftest import free_port
+from services.launcher.settings import free_port
 
 SERVICE = """
 import asyncio

@@ -148,7 +148,7 @@ def test_every_variable_of_the_caddyfile_and_of_nats_is_set(compose: dict[str, A
 
 
 def test_our_parts_are_built_from_the_one_dockerfile(compose: dict[str, Any]) -> None:
-    ours = [part.name for part in registry.PARTS if part.kind is Kind.SERVICE] + ["collector"]
+    ours = [part.name for part in registry.PARTS if part.kind is Kind.SERVICE]
     for name in ours:
         assert _service(compose, name)["build"] == {"context": ".", "dockerfile": "deploy/Dockerfile"}
     for dockerfile in ("deploy/Dockerfile", "deploy/triton/Dockerfile"):

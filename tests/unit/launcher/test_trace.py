@@ -96,13 +96,13 @@ def test_without_carriers_work_stands_under_the_work_that_led_to_it() -> None:
             _span(5, 4, "plexus.job.requested process", 10, 12, kind="consumer", status="error"),
             _span(6, 4, "plexus.audit.recorded process", 10, 12, kind="consumer"),
             _span(7, 99, "encode SEG", 20, 30),
-            _span(8, 6, "InferRequest", 11, 12, kind="server", service="triton"),
+            _span(8, 6, "triton compute", 11, 12),
         ]
     )
     association, encode = trace.tree(found)
     assert (association.name, encode.name) == ("dimse association", "encode SEG")
     (store,) = association.children
-    assert [node.name for node in store.children] == ["plexus.job.requested process", "InferRequest"]
+    assert [node.name for node in store.children] == ["plexus.job.requested process", "triton compute"]
 
 
 def test_a_ring_of_parents_ends() -> None:

@@ -22,9 +22,9 @@ from services.contracts.calls import (
     SeriesRef,
     add_ArchiveServicer_to_server,
 )
+from services.launcher.settings import free_port
 from services.worklist.adapters.archive import GrpcArchive
 from services.worklist.errors import UnreadableSeriesError
-from tests.conftest import free_port
 
 
 class Archive(ArchiveServicer):
