@@ -28,7 +28,7 @@ class Step(StrEnum):
     ASSEMBLE = "assemble"
     """Headers, digests, decoding into the volume."""
     PRE = "pre"
-    """From the volume to the model: the request."""
+    """From the volume to the model: the request, and what Triton hands to the model."""
     QUEUE = "Triton queue"
     COMPUTE = "compute"
     """The model, with what its package does before and after the network."""
@@ -92,13 +92,12 @@ def turnaround(spans: Iterable[Span], job_id: str) -> Turnaround:
     store = trace.last(trace.below(encode, "Ingest/Store", service="encode"), "Ingest/Store")
     settle = trace.ancestor(admit, names.SPAN_SETTLE)
     fetch = _covered(trace.below(deidentify, "plexus.archive.v1.Archive/ReadInstance", service="archive"), deidentify)
-    within = list(trace.below(infer, ""))
-    # `compute` and `queue` are told of Triton; where nobody tells them, all of the call counts as the model's.
-    compute = _covered([span for span in within if span.name == "compute"], infer) or infer.duration_ns
-    queue = _covered([span for span in within if span.name == "queue"], infer)
-    first = min(
-        (span.start_unix_ns for span in within if span.name in ("queue", "compute")), default=infer.start_unix_ns
+    queue, given = (
+        _covered(trace.below(infer, name), infer) for name in (names.SPAN_TRITON_QUEUE, names.SPAN_TRITON_INPUT)
     )
+    # Where nobody tells of Triton's times, all of the call counts as the model's.
+    compute = _covered(trace.below(infer, names.SPAN_TRITON_COMPUTE), infer) or infer.duration_ns
+    asked = min((span.start_unix_ns for span in trace.below(infer, "")), default=infer.start_unix_ns)
     inferring = trace.above(assemble, "consumer")
     cuts = {
         Step.SELECT: admit.end_unix_ns - settle.start_unix_ns,
@@ -107,10 +106,10 @@ def turnaround(spans: Iterable[Span], job_id: str) -> Turnaround:
         Step.DEIDENTIFY: deidentify.duration_ns - fetch,
         Step.WAIT_INFERENCE: inferring.start_unix_ns - deidentify.end_unix_ns,
         Step.ASSEMBLE: assemble.end_unix_ns - inferring.start_unix_ns,
-        Step.PRE: first - assemble.end_unix_ns,
+        Step.PRE: asked - assemble.end_unix_ns + given,
         Step.QUEUE: queue,
         Step.COMPUTE: compute,
-        Step.POST: keep.end_unix_ns - first - queue - compute,
+        Step.POST: keep.end_unix_ns - asked - queue - given - compute,
         Step.WAIT_ENCODE: encode.start_unix_ns - keep.end_unix_ns,
         Step.ENCODE: store.start_unix_ns - encode.start_unix_ns,
         Step.STORE: store.duration_ns,
