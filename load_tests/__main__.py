@@ -52,15 +52,21 @@ def turnaround_command(
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="So often one study alone.")] = 5,
     native: Annotated[bool, typer.Option("--native", help="Send it uncompressed; else as it is, JPEG-LS.")] = False,
+    setting: Annotated[
+        list[str] | None, typer.Option(help="For the mesh, such as PLEXUS_INFERENCE_CONCURRENCY=1.")
+    ] = None,
     json: Annotated[Path | None, typer.Option(help="Write all figures here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables here.")] = None,
 ) -> None:
     """A chest CT of 100 slices from settled to stored, step by step: 1, 4 and 16 at once; processor and memory."""
     found = []
+    overrides = dict(one.split("=", 1) for one in setting or ())
     for model in models or turnaround.MODELS:
         with tempfile.TemporaryDirectory(prefix="plexus-load-") as folder:
-            counts = sorted(set(at_once or (1, 4, 16)))
-            found.append(turnaround.run(model, counts, rounds, Path(folder), native=native, say=_console.print))
+            counts = sorted({1, *(at_once or (4, 16))})
+            found.append(
+                turnaround.run(model, counts, rounds, Path(folder), native=native, say=_console.print, **overrides)
+            )
     print(turnaround.markdown(found))
     if json:
         json.write_text(turnaround.as_json(found))

@@ -18,7 +18,9 @@ class Step(StrEnum):
     """A part of the turnaround, in order."""
 
     SELECT = "select"
-    """The worklist asks which models take the series, makes the jobs and says so."""
+    """The worklist asks which models take the series, and makes the jobs."""
+    WAIT_TURN = "wait for a turn"
+    """So many jobs are in work at a time (PLEXUS_WORKLIST_JOBS_IN_WORK)."""
     WAIT_ANONYMISE = "wait for anonymise"
     FETCH = "fetch"
     """While the archive hands over instances."""
@@ -40,7 +42,7 @@ class Step(StrEnum):
     STORE = "store"
 
 
-WAITS = (Step.WAIT_ANONYMISE, Step.WAIT_INFERENCE, Step.QUEUE, Step.WAIT_ENCODE)
+WAITS = (Step.WAIT_TURN, Step.WAIT_ANONYMISE, Step.WAIT_INFERENCE, Step.QUEUE, Step.WAIT_ENCODE)
 
 
 class NotTraced(Exception):
@@ -90,7 +92,8 @@ def turnaround(spans: Iterable[Span], job_id: str) -> Turnaround:
     infer, keep = trace.own(names.SPAN_INFER), trace.own(names.SPAN_KEEP_RESULT)
     encode = trace.above(trace.own("encode "), "consumer")
     store = trace.last(trace.below(encode, "Ingest/Store", service="encode"), "Ingest/Store")
-    settle = trace.ancestor(admit, names.SPAN_SETTLE)
+    settle, select = trace.ancestor(admit, names.SPAN_SETTLE), trace.ancestor(admit, names.SPAN_SELECT)
+    selected = min(select.end_unix_ns, admit.start_unix_ns)
     fetch = _covered(trace.below(deidentify, "plexus.archive.v1.Archive/ReadInstance", service="archive"), deidentify)
     queue, given = (
         _covered(trace.below(infer, name), infer) for name in (names.SPAN_TRITON_QUEUE, names.SPAN_TRITON_INPUT)
@@ -100,7 +103,8 @@ def turnaround(spans: Iterable[Span], job_id: str) -> Turnaround:
     asked = min((span.start_unix_ns for span in trace.below(infer, "")), default=infer.start_unix_ns)
     inferring = trace.above(assemble, "consumer")
     cuts = {
-        Step.SELECT: admit.end_unix_ns - settle.start_unix_ns,
+        Step.SELECT: selected - settle.start_unix_ns,
+        Step.WAIT_TURN: admit.end_unix_ns - selected,
         Step.WAIT_ANONYMISE: deidentify.start_unix_ns - admit.end_unix_ns,
         Step.FETCH: fetch,
         Step.DEIDENTIFY: deidentify.duration_ns - fetch,

@@ -97,7 +97,14 @@ class Measured:
 
 
 def run(
-    model: str, at_once: Sequence[int], rounds: int, folder: Path, *, native: bool, say: Callable[[str], None]
+    model: str,
+    at_once: Sequence[int],
+    rounds: int,
+    folder: Path,
+    *,
+    native: bool,
+    say: Callable[[str], None],
+    **overrides: str,
 ) -> Measured:
     """Measure one model in a mesh of its own.
 
@@ -105,7 +112,7 @@ def run(
         RunFailed: a job failed.
     """
     shipped = _alone(model, folder / "models")
-    settings = Settings.on_free_ports(folder / "data", PLEXUS_CATALOGUE_SHIPPED_FOLDER=str(shipped))
+    settings = Settings.on_free_ports(folder / "data", PLEXUS_CATALOGUE_SHIPPED_FOLDER=str(shipped), **overrides)
     with Mesh(settings) as mesh, Edge(settings.url("edge")) as edge:
         watch = Footprint(mesh)
         time.sleep(5)  # what the services load beside their start, they have loaded then
