@@ -63,7 +63,7 @@ def turnaround_command(
     overrides = dict(one.split("=", 1) for one in setting or ())
     for model in models or turnaround.MODELS:
         with tempfile.TemporaryDirectory(prefix="plexus-load-") as folder:
-            counts = sorted({1, *(at_once or (4, 16))})
+            counts = at_once or (1, 4, 16)
             found.append(
                 turnaround.run(model, counts, rounds, Path(folder), native=native, say=_console.print, **overrides)
             )

@@ -13,6 +13,7 @@ import shutil
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -67,14 +68,12 @@ class Measured:
     """All figures of one model.
 
     Attributes:
-        first: memory from before the first job of the mesh until after it, what a process loads late included.
-        later: memory of one job later on; what the first has left in a process is at rest then.
+        memory: of one study after the other, the first included, by the names of `footprint.STEPS`.
     """
 
     model: str
     batches: tuple[Batch, ...]
-    first: Mapping[str, Memory]
-    later: Mapping[str, Memory]
+    memory: Mapping[str, Memory]
 
     def of(self, at_once: int) -> list[Batch]:
         """The batches of so many."""
@@ -115,19 +114,19 @@ def run(
     settings = Settings.on_free_ports(folder / "data", PLEXUS_CATALOGUE_SHIPPED_FOLDER=str(shipped), **overrides)
     with Mesh(settings) as mesh, Edge(settings.url("edge")) as edge:
         watch = Footprint(mesh)
-        time.sleep(5)  # what the services load beside their start, they have loaded then
+        watch.rest()
         say(f"{model}: the first study")
-        _batch(mesh, edge, watch, 1, native=native)
-        first = watch.memory()
+        with watch.watching():
+            _batch(mesh, edge, watch, 1, native=native)
         batches: list[Batch] = []
-        later: dict[str, Memory] = {}
-        for count in at_once:
+        memory: dict[str, Memory] = {}
+        for count in sorted({1, *at_once}):
             for number in range(rounds if count == 1 else 1):
                 say(f"{model}: {count} at once, round {number + 1}; load {footprint.load():.1f}")
-                batches.append(_batch(mesh, edge, watch, count, native=native))
-                if count == 1:
-                    later = watch.memory()
-        return Measured(model, tuple(batches), first, later)
+                with watch.watching() if count == 1 else nullcontext():
+                    batches.append(_batch(mesh, edge, watch, count, native=native))
+            memory = memory or watch.memory()
+        return Measured(model, tuple(batches), memory)
 
 
 def _alone(model: str, folder: Path) -> Path:
@@ -213,22 +212,20 @@ def _seconds_of(step: Step, job: Turnaround) -> float:
 
 def _memory(found: Sequence[Measured]) -> str:
     lines = [
-        f"| memory, one study; × its volume of {_VOLUME_BYTES / 1e6:.0f} MB | step | "
-        + " | ".join(f"{one.model}: at rest, peak | × first, later" for one in found)
+        f"| process: at rest; above that its own, all resident, × the volume of {_VOLUME_BYTES / 1e6:.0f} MB | step | "
+        + " | ".join(one.model for one in found)
         + " |",
-        "|---|---|" + "---:|---:|" * len(found),
+        "|---|---|" + "---:|" * len(found),
     ]
     for name, step in footprint.STEPS.items():
-        cells = []
-        for one in found:
-            first, later = one.first.get(name), one.later.get(name)
-            if first is None or later is None:
-                cells += ["–", "–"]
-                continue
-            cells.append(f"{first.rest / 1e6:.0f}, {max(first.peak, later.peak) / 1e6:.0f} MB")
-            cells.append(f"{first.growth / _VOLUME_BYTES:.1f}, {later.growth / _VOLUME_BYTES:.1f}")
+        cells = [_memory_of(one.memory[name]) if name in one.memory else "–" for one in found]
         lines.append(f"| {name} | {step} | {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _memory_of(memory: Memory) -> str:
+    own, resident = (value / _VOLUME_BYTES for value in (memory.own, memory.resident))
+    return f"{memory.rest / 1e6:.0f} MB; {own:.1f} ×, {resident:.1f} ×"
 
 
 def _number(value: float) -> str:

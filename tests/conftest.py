@@ -28,6 +28,7 @@ from services.contracts import subjects
 from services.launcher.settings import free_port
 
 pytest_plugins = ["tests.mesh"]
+os.environ.pop("COLUMNS", None)  # pytest-xdist sets it in its processes; a test has no terminal
 
 _ROOT = Path(__file__).resolve().parent.parent
 _BIN = Path(sys.prefix) / "bin"

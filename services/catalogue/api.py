@@ -15,10 +15,11 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
-from services.catalogue import checking, handlers
+from services.catalogue import checking, handlers, shadowing
 from services.catalogue.errors import NoSuchModelError, PackageTooLargeError
 from services.catalogue.model import Model, State, Version
-from services.catalogue.ports import Models, ModelServer, Packages, Pictures
+from services.catalogue.ports import Models, ModelServer, Packages, Pictures, Runs
+from services.catalogue.shadows import ShadowReport
 from services.chassis import http
 from services.chassis.principal import Principal
 
@@ -70,13 +71,15 @@ class ModelView(BaseModel):
     name: str
     active: str
     previous: str
+    shadow: str
     versions: list[VersionView]
 
     @classmethod
     def of(cls, model: Model) -> ModelView:
         """The view of a model."""
         versions = [VersionView.of(version, model) for version in model.versions]
-        return cls(name=model.name, active=model.active, previous=model.previous, versions=versions)
+        named = {"active": model.active, "previous": model.previous, "shadow": model.shadow}
+        return cls(name=model.name, versions=versions, **named)
 
 
 class ModelsView(BaseModel):
@@ -108,6 +111,7 @@ class Parts:
     packages: Packages
     server: ModelServer
     pictures: Pictures
+    runs: Runs
     package_max_bytes: int
 
 
@@ -173,6 +177,7 @@ def router(parts: Parts) -> APIRouter:
         return FileResponse(path)
 
     _moves(routes, parts, view)
+    _shadows(routes, parts)
     return routes
 
 
@@ -203,6 +208,28 @@ def _moves(routes: APIRouter, parts: Parts, view: Callable[[Version], Awaitable[
     async def retire(name: Name, version: VersionName, caller: Caller) -> VersionView:
         """Take a version out of use for good."""
         return await view(await handlers.retire(name, version, principal=caller, models=models, server=server))
+
+
+def _shadows(routes: APIRouter, parts: Parts) -> None:
+    """A version that runs beside the active one, without results."""
+    models, packages, server = parts.models, parts.packages, parts.server
+
+    @routes.post("/models/{name}/versions/{version}/shadow")
+    async def begin_shadow(name: Name, version: VersionName, caller: Caller) -> ModelView:
+        """Load a version that has passed its check, and run it beside the active one on each input, without results."""
+        return ModelView.of(
+            await shadowing.begin(name, version, principal=caller, models=models, packages=packages, server=server)
+        )
+
+    @routes.delete("/models/{name}/shadow")
+    async def end_shadow(name: Name, caller: Caller) -> ModelView:
+        """Run no version beside the active one any more. The report stays."""
+        return ModelView.of(await shadowing.end(name, principal=caller, models=models, server=server))
+
+    @routes.get("/models/{name}/shadow")
+    async def show_shadow(name: Name) -> ShadowReport:
+        """How near the version that runs, or ran last, beside the active one is to it: Dice, Bland-Altman, classes."""
+        return await shadowing.report(name, models=models, runs=parts.runs)
 
 
 class _received:  # noqa: N801  # used like a function

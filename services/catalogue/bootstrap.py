@@ -12,9 +12,11 @@ from services.catalogue.adapters import triton
 from services.catalogue.adapters.folder import FolderPackages
 from services.catalogue.adapters.overlay import OverlayPictures
 from services.catalogue.adapters.postgres import PostgresModels
+from services.catalogue.adapters.runs import PostgresRuns
 from services.catalogue.errors import http_status
 from services.catalogue.rpc import Active
 from services.catalogue.settings import Settings
+from services.catalogue.subscriptions import subscriptions
 from services.chassis import database, rpc
 from services.chassis.bus import connected
 from services.chassis.doors import Doors
@@ -47,7 +49,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     )
     await bus.wait_for(subjects.STREAMS)
     outbox = Outbox(pool, bus, frame.log)
-    models = PostgresModels(pool, outbox)
+    models, runs = PostgresModels(pool, outbox), PostgresRuns(pool)
     packages = FolderPackages(settings.packages_folder, max_bytes=settings.package_max_bytes)
     await handlers.ship(settings.shipped_folder, models=models, packages=packages, journal=frame.log)
     server = await enter(
@@ -89,10 +91,11 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             doors=Doors(bus, partial(records.door, "catalogue"), log=frame.log),
         )
     )
-    parts = api.Parts(models, packages, server, OverlayPictures(), settings.package_max_bytes)
+    parts = api.Parts(models, packages, server, OverlayPictures(), runs, settings.package_max_bytes)
+    heard = subscriptions(runs=runs, journal=frame.log)
     return Runtime(
         routers=[api.router(parts)],
-        background=[outbox.relay, watch],
+        background=[outbox.relay, watch, *(partial(bus.consume, one) for one in heard)],
         status_of=http_status,
         life=told(bus, partial(records.life, "catalogue"), settings),
     )

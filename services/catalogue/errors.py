@@ -4,6 +4,7 @@ PassingFault
 ├── DatabaseUnavailableError
 └── ServerUnavailableError     Triton does not answer
 PermanentFault
+├── UnreadableFactError        a message is not the event that its subject promises
 ├── NoSuchModelError           404
 ├── VersionConflictError       409: what is asked does not fit the version's state, or the version is taken
 ├── PackageRefusedError        422: the package or its card cannot be used
@@ -28,6 +29,13 @@ class ServerUnavailableError(PassingFault):
 
     def __init__(self) -> None:
         super().__init__("triton-unavailable", "Triton does not answer")
+
+
+class UnreadableFactError(PermanentFault):
+    """The bytes are not the event that the subject promises."""
+
+    def __init__(self) -> None:
+        super().__init__("unreadable-event", "a message is not the event that its subject promises")
 
 
 class NoSuchModelError(PermanentFault):

@@ -43,12 +43,13 @@ async def _keep(package: Package, state: State, *, principal: Principal, models:
     rules.check_card(card)
     new = Version(card.name, card.version, package.digest, state, card.source, principal.subject, _now())
     before = await models.get(card.name)
-    rules.replaced(before.version(card.version) if before else None, new)  # before any byte is moved
+    if before:  # before any byte is moved
+        rules.replaced(before.version(card.version), new, shadow=before.shadow)
     await asyncio.to_thread(packages.keep, package)
 
     def decide(model: Model) -> Decision:
         there = model.version(card.version)
-        kept = rules.replaced(there, new)
+        kept = rules.replaced(there, new, shadow=model.shadow)
         if kept is there:
             return Decision(model)
         return decided(model, kept, "uploaded", principal)
@@ -96,10 +97,10 @@ async def activate(
         rules.may_serve(now)
         if model.active == version:
             return Decision(model)
-        return decided(replace(model, active=version, previous=model.active), now, "activated", principal)
+        return decided(rules.activated(model, version), now, "activated", principal, *shadow_ended(model))
 
     model = await models.decide(name, decide)
-    await _withdraw_all_but(model, server)
+    await withdraw_all_but(model, server)
     return model
 
 
@@ -134,7 +135,10 @@ async def retire(name: str, version: str, *, principal: Principal, models: Model
         if after == before:
             return Decision(model)
         previous = "" if model.previous == version else model.previous
-        return decided(replace(model, previous=previous), after, "retired", principal)
+        if model.shadow != version:
+            return decided(replace(model, previous=previous), after, "retired", principal)
+        left = replace(model, previous=previous, shadow="")
+        return decided(left, after, "retired", principal, (after, "shadow-ended"))
 
     gone = found(await models.decide(name, decide), version)
     await server.withdraw(ModelCard.from_mapping(gone.card).served)
@@ -164,9 +168,8 @@ def _shipped(version: str) -> Callable[[Model], Decision]:
             return Decision(model)
         if active is not None and active.made_at > found(model, version).made_at:  # somebody went back to an older one
             return Decision(model)
-        return decided(
-            replace(model, active=version, previous=model.active), found(model, version), "activated", SHIPPED
-        )
+        new = found(model, version)
+        return decided(rules.activated(model, version), new, "activated", SHIPPED, *shadow_ended(model))
 
     return decide
 
@@ -232,11 +235,11 @@ async def get(name: str, *, models: Models) -> Model:
     return model
 
 
-async def _withdraw_all_but(model: Model, server: ModelServer) -> None:
-    """What is neither active nor the one before needs no memory; jobs on the one before may still be in hand."""
+async def withdraw_all_but(model: Model, server: ModelServer) -> None:
+    """What is not to serve needs no memory; jobs on the version before the active one may still be in hand."""
     serving = set(model.serving)
     for version in model.versions:
-        if version.version not in serving and version.state in (State.PUBLISHED, State.RETIRED):
+        if version.version not in serving:
             await server.withdraw(ModelCard.from_mapping(version.card).served)
 
 
@@ -253,11 +256,23 @@ def _with(model: Model, version: Version) -> Model:
     return replace(model, versions=(version, *others))
 
 
-def decided(model: Model, version: Version, what: str, principal: Principal) -> Decision:
-    """The version in its model, with a line in its history and a record in the log of accesses."""
-    model = _with(model, version)
-    at = _now()
-    record = AuditRecorded(
+def shadow_ended(model: Model) -> tuple[tuple[Version, str], ...]:
+    """What is told of the shadow that ends with another change, where there is one."""
+    shadow = model.version(model.shadow)
+    return () if shadow is None else ((shadow, "shadow-ended"),)
+
+
+def decided(model: Model, version: Version, what: str, principal: Principal, *also: tuple[Version, str]) -> Decision:
+    """The version in its model; of it, and of what changes with it, a line in the history and a record in the log of
+    accesses."""
+    at, told = _now(), ((version, what), *also)
+    changes = tuple(Change(at, one.name, one.version, word, principal.subject) for one, word in told)
+    records = tuple(_record(one, word, principal, at) for one, word in told)
+    return Decision(_with(model, version), changes, records)
+
+
+def _record(version: Version, what: str, principal: Principal, at: datetime) -> AuditRecorded:
+    return AuditRecorded(
         record_id=uuid4().hex,
         at=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         service="catalogue",
@@ -271,7 +286,6 @@ def decided(model: Model, version: Version, what: str, principal: Principal) -> 
         detail=f"model-{what}",
         about=str(version),
     )
-    return Decision(model, (Change(at, version.name, version.version, what, principal.subject),), record)
 
 
 def _now() -> datetime:

@@ -4,7 +4,8 @@ draft ──checked──▶ validated ──published──▶ published ──
   └────────────────────────┴─ may be uploaded again, and is a draft then; what is published keeps its bytes
 
 One published version of a model is active: new jobs run on it. The one before it stays loaded, so that going back needs
-no time at all.
+no time at all. Another version, validated or published, may run in shadow: beside the active one, on the same input,
+without a result. Where another version becomes active, or the shadow is retired, that ends.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from enum import StrEnum
 from typing import Any
 
 from services.catalogue.errors import PackageRefusedError, VersionConflictError
-from services.contracts.card import ModelCard
+from services.contracts.card import Finding, Label, Measurement, ModelCard, PackageKind
 from services.selection.cel import compile_rule
 from services.selection.errors import RuleError
 
@@ -84,12 +85,14 @@ class Model:
     Attributes:
         active: the version that new jobs run on, or empty.
         previous: the one that was active before, or empty: where `rollback` leads.
+        shadow: the version that runs beside the active one, without results, or empty.
     """
 
     name: str
     versions: tuple[Version, ...] = ()
     active: str = ""
     previous: str = ""
+    shadow: str = ""
 
     def version(self, version: str) -> Version | None:
         """The version of this name."""
@@ -97,10 +100,13 @@ class Model:
 
     @property
     def serving(self) -> tuple[str, ...]:
-        """The versions that Triton should have loaded: the active one, and the one to go back to."""
+        """The versions that Triton should have loaded: the active one, the one to go back to, and the shadow."""
         wanted = dict.fromkeys(name for name in (self.active, self.previous) if name)
-        found = (self.version(name) for name in wanted)
-        return tuple(one.version for one in found if one is not None and one.state is State.PUBLISHED)
+        found = [one for name in wanted if (one := self.version(name)) and one.state is State.PUBLISHED]
+        beside = self.version(self.shadow)
+        if beside is not None and beside not in found:
+            found.append(beside)
+        return tuple(one.version for one in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +147,11 @@ def check_card(card: ModelCard) -> None:
         raise PackageRefusedError(f"the card's selection rule cannot be used: {error}") from None
 
 
-def replaced(there: Version | None, new: Version) -> Version:
+def replaced(there: Version | None, new: Version, *, shadow: str = "") -> Version:
     """What is kept when a package is uploaded.
+
+    Args:
+        shadow: the version that runs beside the active one: its figures are of the bytes that are there.
 
     Raises:
         VersionConflictError: the version is there with other bytes, and they are fixed.
@@ -153,6 +162,8 @@ def replaced(there: Version | None, new: Version) -> Version:
         return there
     if there.state in (State.PUBLISHED, State.RETIRED):
         raise VersionConflictError(f"{there} is {there.state} with other content: raise the card's version")
+    if there.version == shadow:
+        raise VersionConflictError(f"{there} runs in shadow with other content: end that, or raise the card's version")
     return new
 
 
@@ -187,6 +198,40 @@ def may_serve(version: Version) -> None:
     """
     if version.state is not State.PUBLISHED:
         raise VersionConflictError(f"{version} is {version.state}: only a published version can be active")
+
+
+def activated(model: Model, version: str) -> Model:
+    """The model with another version active. With it ends the shadow: what it ran beside is out of use."""
+    return replace(model, active=version, previous=model.active, shadow="")
+
+
+def may_shadow(model: Model, version: Version) -> None:
+    """A version that has passed its check may run beside the active one, on the same input.
+
+    Raises:
+        VersionConflictError: it may not; the reason names what to do.
+    """
+    active = model.version(model.active)
+    if active is None:
+        raise VersionConflictError(f"no version of {model.name} is active: there is nothing to run {version} beside")
+    if version.version == model.active:
+        raise VersionConflictError(f"{version} is the active version: name another one")
+    if version.state not in (State.VALIDATED, State.PUBLISHED):
+        hint = ": plexus model check" if version.state is State.DRAFT else ""
+        raise VersionConflictError(f"{version} is {version.state}: only what has passed its check runs in shadow{hint}")
+    ours, theirs = ModelCard.from_mapping(active.card), ModelCard.from_mapping(version.card)
+    if PackageKind.EXTERNAL in (ours.kind, theirs.kind):
+        raise VersionConflictError("a model of kind external runs elsewhere: it has no shadow")
+    if ours.input is not theirs.input:
+        raise VersionConflictError(f"{version} takes {theirs.input}, and {active} takes {ours.input}")
+    if not comparable(ours) & comparable(theirs):
+        raise VersionConflictError(f"{version} and {active} have no label, measurement or class in common")
+
+
+def comparable(card: ModelCard) -> frozenset[str]:
+    """The names of what can be compared with another version's: labels, measurements, classes."""
+    named: tuple[Label | Measurement | Finding, ...] = (*card.labels, *card.measurements, *card.classes)
+    return frozenset(one.name for one in named)
 
 
 def retired(model: Model, version: Version) -> Version:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.catalogue.model import Change, Model, Version
+from services.catalogue.shadows import Run
 from services.contracts.card import ModelCard
 from services.contracts.events import AuditRecorded
 
@@ -33,7 +34,7 @@ class Decision:
 
     model: Model
     changes: tuple[Change, ...] = ()
-    record: AuditRecorded | None = None
+    records: tuple[AuditRecorded, ...] = ()
 
 
 class Models(Protocol):
@@ -50,6 +51,19 @@ class Models(Protocol):
 
     async def changes(self, name: str) -> Sequence[Change]:
         """What was done to a model, newest first."""
+
+
+class Runs(Protocol):
+    """What candidates said beside the active version, in figures."""
+
+    async def keep(self, run: Run) -> bool:
+        """Keep a run; False if it is there, or if its candidate runs beside its active version no more."""
+
+    async def of(self, name: str, active: str, candidate: str) -> Sequence[Run]:
+        """The runs of a candidate beside a version, oldest first."""
+
+    async def last(self, name: str) -> tuple[str, str] | None:
+        """The active version and the candidate of the newest run."""
 
 
 class Packages(Protocol):

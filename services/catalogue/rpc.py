@@ -21,12 +21,14 @@ class Active(calls.CatalogueServicer):
         request: calls.ListActiveRequest,
         context: grpc.aio.ServicerContext[calls.ListActiveRequest, calls.ActiveModels],
     ) -> calls.ActiveModels:
-        """The active version of every model, by name."""
-        active = (model.version(model.active) for model in await self._models.list())
+        """The active version of every model, by name, and what runs beside it."""
+        active = ((model, model.version(model.active)) for model in await self._models.list())
         return calls.ActiveModels(
             models=[
-                calls.ActiveModel(name=one.name, version=one.version, card=json.dumps(one.card).encode())
-                for one in active
+                calls.ActiveModel(
+                    name=one.name, version=one.version, card=json.dumps(one.card).encode(), shadow=model.shadow
+                )
+                for model, one in active
                 if one is not None
             ]
         )

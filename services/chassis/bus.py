@@ -217,6 +217,20 @@ class Bus:
 
         await self._client.subscribe(subject, cb=on_message)
 
+    async def unfinished(self, stream: str, consumer: str) -> int:
+        """How many messages of a consumer are not done: in hand, waiting to be tried again, or not fetched yet.
+
+        Raises:
+            PassingFault: NATS does not answer.
+        """
+        try:
+            info = await self._streams.consumer_info(stream, consumer)
+        except NotFoundError:
+            return 0
+        except (NatsError, OSError, TimeoutError) as error:
+            raise PassingFault("bus-unavailable", f"NATS did not answer ({type(error).__name__})") from error
+        return (info.num_pending or 0) + (info.num_ack_pending or 0)
+
     async def consume(self, subscription: Subscription, stopping: asyncio.Event) -> None:
         """Hear a subject until `stopping`; the messages in hand are finished first."""
         async with asyncio.TaskGroup() as group:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Final, Self
 
 from google.protobuf.message import DecodeError, Message
 
@@ -58,16 +58,21 @@ def _to_message(event: Event) -> Message:
 
 def _to_value(value: Any) -> Any:
     if isinstance(value, tuple):
-        return [_to_message(item) if isinstance(item, Event | Result) else item for item in value]
+        return [_to_message(item) if isinstance(item, Event) else item for item in value]
     return str(value) if isinstance(value, StrEnum) else value
 
 
 def _from_value(value: Any) -> Any:
-    if hasattr(value, "add"):  # repeated messages: only job results are
-        return tuple(Result(**{f.name: getattr(item, f.name) for f in fields(Result)}) for item in value)
+    if hasattr(value, "add"):  # repeated messages
+        return tuple(_part(item) for item in value)
     if hasattr(value, "append"):  # repeated texts
         return tuple(value)
     return value
+
+
+def _part(item: Any) -> Event:
+    cls = _PARTS[item.DESCRIPTOR.name]
+    return cls(**{f.name: getattr(item, f.name) for f in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +212,67 @@ class JobStopped(Event):
     message: ClassVar[Callable[..., Message]] = wire.JobStopped
     job_id: str
     attempt: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowRequested(Event):
+    """A candidate is to run beside a job that is completed, on its input, without a result. Said by worklist."""
+
+    subject: ClassVar[str] = subjects.SHADOW_REQUESTED
+    message: ClassVar[Callable[..., Message]] = wire.ShadowRequested
+    job_id: str
+    model: str
+    model_version: str
+    candidate: str
+
+
+class FigureKind(StrEnum):
+    """Of what a figure tells."""
+
+    LABEL = "label"
+    MEASUREMENT = "measurement"
+    CLASS = "class"
+
+
+@dataclass(frozen=True, slots=True)
+class Figure(Event):
+    """What two versions said of one thing; part of `ShadowCompared`, never said alone.
+
+    Attributes:
+        active: voxels of a label, value of a measurement, 1 or 0 of a class.
+        candidate: the same, as the candidate said it.
+        dice: of a label.
+    """
+
+    subject: ClassVar[str] = ""
+    message: ClassVar[Callable[..., Message]] = wire.Figure
+    kind: str
+    name: str
+    unit: str
+    active: float
+    candidate: float
+    dice: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowCompared(Event):
+    """How near a candidate's answer is to the job's result, or why it gave none. Said by inference."""
+
+    subject: ClassVar[str] = subjects.SHADOW_COMPARED
+    message: ClassVar[Callable[..., Message]] = wire.ShadowCompared
+    job_id: str
+    model: str
+    model_version: str
+    candidate: str
+    reason_code: str = ""
+    reason: str = ""
+    active_seconds: float = 0.0
+    candidate_seconds: float = 0.0
+    figures: tuple[Figure, ...] = ()
+
+
+_PARTS: Final[dict[str, type[Event]]] = {"Result": Result, "Figure": Figure}
+"""What repeated messages are, by their names on the wire."""
 
 
 @dataclass(frozen=True, slots=True)

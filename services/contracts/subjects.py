@@ -14,6 +14,8 @@ JOB_COMPLETED = "plexus.job.completed"
 JOB_FAILED = "plexus.job.failed"
 JOB_CANCELLED = "plexus.job.cancelled"
 JOB_STOPPED = "plexus.job.stopped"
+SHADOW_REQUESTED = "plexus.shadow.requested"
+SHADOW_COMPARED = "plexus.shadow.compared"
 JOB_PROGRESSED = "plexus.job.progressed"  # in no stream: it may be lost
 COMMITMENT_REQUESTED = "plexus.commitment.requested"
 AUDIT_RECORDED = "plexus.audit.recorded"
@@ -39,7 +41,11 @@ HOSPITAL = Stream(
     ),
     _WEEK,
 )
-COMPUTE = Stream("COMPUTE", (JOB_RELEASED, JOB_INFERRED, JOB_FAILED, JOB_STOPPED), _WEEK)
+COMPUTE = Stream(
+    "COMPUTE",
+    (JOB_RELEASED, JOB_INFERRED, JOB_FAILED, JOB_STOPPED, SHADOW_REQUESTED, SHADOW_COMPARED),
+    _WEEK,
+)
 AUDIT = Stream("AUDIT", (AUDIT_RECORDED,), _WEEK)
 DEAD_LETTERS = Stream("DEAD", (f"{DEAD}.>",), 4 * _WEEK)
 

@@ -74,7 +74,7 @@ VOICES: Final = (
     ),
     Voice(
         "worklist",
-        says=(subjects.JOB_REQUESTED, subjects.JOB_CANCELLED, subjects.AUDIT_RECORDED),
+        says=(subjects.JOB_REQUESTED, subjects.JOB_CANCELLED, subjects.SHADOW_REQUESTED, subjects.AUDIT_RECORDED),
         hears=(
             _hears("worklist", HOSPITAL, subjects.SERIES_SETTLED),
             _hears("worklist", COMPUTE, subjects.JOB_RELEASED),
@@ -103,8 +103,17 @@ VOICES: Final = (
     ),
     Voice(
         "inference",
-        says=(subjects.JOB_INFERRED, subjects.JOB_FAILED, subjects.JOB_PROGRESSED, subjects.AUDIT_RECORDED),
-        hears=(_hears("inference", COMPUTE, subjects.JOB_RELEASED),),
+        says=(
+            subjects.JOB_INFERRED,
+            subjects.JOB_FAILED,
+            subjects.JOB_PROGRESSED,
+            subjects.SHADOW_COMPARED,
+            subjects.AUDIT_RECORDED,
+        ),
+        hears=(
+            _hears("inference", COMPUTE, subjects.JOB_RELEASED),
+            _hears("inference", COMPUTE, subjects.SHADOW_REQUESTED),
+        ),
         overhears=(subjects.JOB_STOPPED,),  # every process: the job may be in hand in any of them
     ),
     Voice(
@@ -112,7 +121,11 @@ VOICES: Final = (
         says=(subjects.JOB_COMPLETED, subjects.JOB_FAILED, subjects.JOB_PROGRESSED, subjects.AUDIT_RECORDED),
         hears=(_hears("encode", COMPUTE, subjects.JOB_INFERRED),),
     ),
-    Voice("catalogue", says=(subjects.AUDIT_RECORDED,)),
+    Voice(
+        "catalogue",
+        says=(subjects.AUDIT_RECORDED,),
+        hears=(_hears("catalogue", COMPUTE, subjects.SHADOW_COMPARED),),
+    ),
     Voice(
         "audit", says=(subjects.AUDIT_RECORDED,), hears=(Hears(AUDIT.name, "audit-recorded", subjects.AUDIT_RECORDED),)
     ),

@@ -9,17 +9,18 @@ from services.chassis.faults import Fault
 from services.chassis.life import told
 from services.chassis.service import Frame, Runtime
 from services.contracts import records, subjects
-from services.contracts.events import JobReleased
-from services.inference import handlers
+from services.contracts.events import JobReleased, ShadowRequested
+from services.inference import handlers, shadow
 from services.inference.adapters import triton
 from services.inference.adapters.cards import PackageCards
 from services.inference.adapters.npz import NpzResults
 from services.inference.adapters.obstore import ObstoreWorkStore
 from services.inference.adapters.pydicom import PydicomReader
 from services.inference.handlers import Limits
+from services.inference.quiet import Quiet
 from services.inference.settings import Settings
 from services.inference.stopping import Stopping
-from services.inference.subscriptions import subscriptions
+from services.inference.subscriptions import JOBS, shadows, subscriptions
 
 
 async def build(settings: Settings, frame: Frame) -> Runtime:
@@ -46,15 +47,27 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     work = ObstoreWorkStore.at(settings.work_url, settings.work_keys)
     stopping = Stopping(work.has)
     await bus.overhear(subjects.JOB_STOPPED, stopping.hear)
+    cards, reader, results = PackageCards(settings.packages_folder), PydicomReader(), NpzResults()
+    limits = Limits(settings.decode_threads, settings.volume_max_bytes)
     infer = partial(
         handlers.infer_job,
-        cards=PackageCards(settings.packages_folder),
+        cards=cards,
         work=work,
-        reader=PydicomReader(),
+        reader=reader,
         models=models,
-        results=NpzResults(),
+        results=results,
         events=bus,
-        limits=Limits(settings.decode_threads, settings.volume_max_bytes),
+        limits=limits,
+    )
+    compare = partial(
+        shadow.compare_shadow,
+        cards=cards,
+        work=work,
+        reader=reader,
+        models=models,
+        results=results,
+        events=bus,
+        limits=limits,
     )
 
     async def handle(event: JobReleased) -> None:
@@ -67,7 +80,22 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         await handlers.fail_job(event, fault, events=bus)
         frame.log.warning("job.failed", job_id=event.job_id, code=fault.code)
 
-    heard = subscriptions(handle, fail, concurrency=settings.concurrency)
+    async def busy() -> bool:
+        return await bus.unfinished(subjects.COMPUTE.name, JOBS) > 0
+
+    quiet = Quiet(busy, frame.stopping)
+
+    async def handle_shadow(event: ShadowRequested) -> None:
+        compared = await quiet.run(partial(compare, event))
+        frame.log.info("shadow.compared", job_id=event.job_id, model=event.model, code=compared.reason_code)
+
+    async def fail_shadow(event: ShadowRequested, fault: Fault) -> None:
+        await shadow.fail_shadow(event, fault, events=bus)
+
+    heard = [
+        *subscriptions(handle, fail, concurrency=settings.concurrency),
+        shadows(handle_shadow, fail_shadow),
+    ]
     return Runtime(
         background=[models.sweep, *(partial(bus.consume, one) for one in heard)],
         life=told(bus, partial(records.life, "inference"), settings),

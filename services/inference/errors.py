@@ -3,10 +3,11 @@
 PassingFault
 ├── WorkUnavailable     the work store does not answer
 ├── TritonUnavailable   Triton does not answer, or the model's process has just died
-└── ModelNotLoaded      Triton does not serve the version now; the catalogue loads what is in use
+├── ModelNotLoaded      Triton does not serve the version now; the catalogue loads what is in use
+└── ShadowDeferred      a candidate's run waits for its turn, and this process ends
 PermanentFault
 ├── CardUnusable        the card of the version cannot be used
-├── EventUnreadable     the bytes on `job.released` are no such event, or name impossible things
+├── EventUnreadable     the bytes on a subject are no such event, or name impossible things
 ├── ModelUnknown        no card of this name and version
 ├── InputDamaged        the released input is not whole
 ├── NotAVolume          the series does not make a volume; the code is one of `Refusal`
@@ -14,7 +15,8 @@ PermanentFault
 ├── PixelsUnreadable    an instance cannot be decoded
 ├── ModelFailed         the model threw; its own words, cut short
 ├── ModelTooSlow        no answer within the card's time
-└── OutputMismatch      the model's answer is not what its card promises
+├── OutputMismatch      the model's answer is not what its card promises
+└── NotComparable       a candidate's answer cannot be laid beside the job's result
 """
 
 from __future__ import annotations
@@ -56,10 +58,10 @@ class CardUnusable(PermanentFault):
 
 
 class EventUnreadable(PermanentFault):
-    """A message on `job.released` that is none."""
+    """A message on a subject that is none of that subject."""
 
-    def __init__(self) -> None:
-        super().__init__("event-unreadable", "a message on job.released is not such an event")
+    def __init__(self, subject: str = "job.released") -> None:
+        super().__init__("event-unreadable", f"a message on {subject} is not such an event")
 
 
 class ModelUnknown(PermanentFault):
@@ -184,3 +186,17 @@ class OutputMismatch(PermanentFault):
             "output-mismatch",
             f"the answer of the model {model} does not fit its card, which its author must mend: {why}",
         )
+
+
+class ShadowDeferred(PassingFault):
+    """The process ends while a candidate waits for a quiet time, or runs in one."""
+
+    def __init__(self) -> None:
+        super().__init__("shadow-deferred", "the candidate's run is left to the next process")
+
+
+class NotComparable(PermanentFault):
+    """The answers of two versions cannot be compared."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__("not-comparable", f"the versions cannot be compared: {why}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import perf_counter
+from typing import TypeVar
 
 from services.chassis import telemetry
 from services.chassis.faults import Fault
@@ -15,7 +17,7 @@ from services.chassis.principal import Principal
 from services.contracts import events as said
 from services.contracts import telemetry as names
 from services.contracts.card import ModelCard
-from services.contracts.events import AuditRecorded, JobFailed, JobInferred, JobProgressed, JobReleased
+from services.contracts.events import AuditRecorded, Event, JobFailed, JobInferred, JobProgressed, JobReleased
 from services.contracts.work import result_key
 from services.inference import assembly
 from services.inference.errors import (
@@ -32,6 +34,8 @@ from services.inference.ports import Cards, Events, ModelServer, Reader, ResultF
 from services.inference.promises import check
 
 _OF_THE_MODEL = (ModelFailed, ModelNotLoaded, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable)
+MadeT = TypeVar("MadeT")
+Mention = Callable[[Event], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +76,18 @@ async def infer_job(
         if card is None:
             raise ModelUnknown(event.model, event.model_version)
         damaged = result is not None
-        made = await _make(
-            event, card, work=work, reader=reader, models=models, results=results, events=events, limits=limits
+        await events.mention(JobProgressed(event.job_id, "assemble", 0, event.instances))
+        entries = read_manifest(await work.read(event.input), event)
+        made = await run_model(
+            event.job_id,
+            entries,
+            card,
+            results.pack,
+            work=work,
+            reader=reader,
+            models=models,
+            mention=events.mention,
+            limits=limits,
         )
         with telemetry.span(names.SPAN_KEEP_RESULT, {names.JOB_ID: event.job_id, names.BYTES: len(made)}):
             # Another process may have been quicker with the same job: then its result is the result.
@@ -87,22 +101,25 @@ async def infer_job(
     )
 
 
-async def _make(
-    event: JobReleased,
+async def run_model(
+    job_id: str,
+    entries: Sequence[Entry],
     card: ModelCard,
+    use: Callable[[Outcome], MadeT],
     *,
     work: WorkStore,
     reader: Reader,
     models: ModelServer,
-    results: ResultFormat,
-    events: Events,
+    mention: Mention,
     limits: Limits,
-) -> bytes:
-    """The bytes of the result file."""
-    job_id, started = event.job_id, perf_counter()
+) -> MadeT:
+    """Run a version on a job's input; gives what `use` makes of its checked answer, in a thread.
+
+    Raises:
+        Fault: see `services.inference.errors`.
+    """
+    started = perf_counter()
     attributes = {names.JOB_ID: job_id, names.MODEL: card.name, names.MODEL_VERSION: card.version}
-    await events.mention(JobProgressed(job_id, "assemble", 0, event.instances))
-    entries = read_manifest(await work.read(event.input), event)
     async with AsyncExitStack() as stack:
         with telemetry.span(names.SPAN_ASSEMBLE, {**attributes, names.INSTANCES: len(entries)}):
             layout = await assembly.read_layout(
@@ -110,9 +127,9 @@ async def _make(
             )
             geometry = layout.geometry
             room = await stack.enter_async_context(models.room(card, geometry.shape))
-            await _fill(room, event, entries, layout, work=work, reader=reader, events=events, limits=limits)
+            await _fill(room, job_id, entries, layout, work=work, reader=reader, mention=mention, limits=limits)
         assembled = perf_counter()
-        await events.mention(JobProgressed(job_id, "infer", 0, 1))
+        await mention(JobProgressed(job_id, "infer", 0, 1))
         with telemetry.span(names.SPAN_INFER, attributes):
             prediction = await room.infer(geometry)
             await asyncio.to_thread(check, prediction, card, geometry.shape)
@@ -123,27 +140,28 @@ async def _make(
             "infer_seconds": round(inferred - assembled, 3),
             "tensors_by": room.means,
         }
-        data = await asyncio.to_thread(results.pack, Outcome(job_id, card, geometry, frames, prediction, compute))
-    await events.mention(JobProgressed(job_id, "infer", 1, 1))
-    return data
+        # Before the room is left: the answer may lie in it.
+        made = await asyncio.to_thread(use, Outcome(job_id, card, geometry, frames, prediction, compute))
+    await mention(JobProgressed(job_id, "infer", 1, 1))
+    return made
 
 
 async def _fill(
     room: Room,
-    event: JobReleased,
-    entries: tuple[Entry, ...],
+    job_id: str,
+    entries: Sequence[Entry],
     layout: assembly.Layout,
     *,
     work: WorkStore,
     reader: Reader,
-    events: Events,
+    mention: Mention,
     limits: Limits,
 ) -> None:
     every = max(1, len(entries) // 10)
 
     async def progress(done: int) -> None:
         if done % every == 0 or done == len(entries):
-            await events.mention(JobProgressed(event.job_id, "assemble", done, len(entries)))
+            await mention(JobProgressed(job_id, "assemble", done, len(entries)))
 
     await assembly.fill(
         room.volume, entries, layout, work=work, reader=reader, parallel=limits.parallel, progress=progress
@@ -161,9 +179,23 @@ async def fail_job(event: JobReleased, fault: Fault, *, events: Events) -> None:
 
 
 async def _record(event: JobReleased, outcome: said.Outcome, *, code: str = "", events: Events) -> None:
-    caller = Principal.service("inference")
     # Named after the job, not at random: a job that is delivered again is one line in the log of accesses.
     record_id = f"{event.job_id}.{event.attempt}.infer.{outcome}"
+    await record(event.job_id, record_id, outcome, code=code, detail="model", instances=event.instances, events=events)
+
+
+async def record(
+    job_id: str,
+    record_id: str,
+    outcome: said.Outcome,
+    *,
+    code: str = "",
+    detail: str,
+    instances: int = 0,
+    events: Events,
+) -> None:
+    """Say to the log of accesses that a model has run on a job's input; the same `record_id` once."""
+    caller = Principal.service("inference")
     await events.say(
         AuditRecorded(
             record_id=record_id,
@@ -174,10 +206,10 @@ async def _record(event: JobReleased, outcome: said.Outcome, *, code: str = "", 
             reason_code=code,
             caller=caller.subject,
             proved_by=caller.proved_by,
-            job_id=event.job_id,
-            instances=event.instances,
+            job_id=job_id,
+            instances=instances,
             trace_id=telemetry.trace_id(),
-            detail="model",
+            detail=detail,
         ),
         message_id=record_id,
     )

@@ -35,22 +35,32 @@ def read_manifest(data: bytes, event: JobReleased) -> tuple[Entry, ...]:
     Raises:
         InputDamaged: it cannot be read, belongs to another job, or holds other instances than announced.
     """
+    entries = entries_of(data, event.job_id, event.model, event.model_version)
+    if len(entries) != event.instances:
+        raise InputDamaged(f"holds {len(entries)} instances where {event.instances} were announced")
+    return entries
+
+
+def entries_of(data: bytes, job_id: str, model: str, version: str) -> tuple[Entry, ...]:
+    """The entries of a job's manifest.
+
+    Raises:
+        InputDamaged: it cannot be read, or belongs to another job.
+    """
     try:
         manifest = json.loads(data)
         told = (manifest["schema"], manifest["job_id"], manifest["model"], manifest["model_version"])
         files = [str(item["file"]) for item in manifest["instances"]]
         entries = tuple(
-            Entry(input_key(event.job_id, file), str(item["sop_instance_uid"]), str(item["sha256"]))
+            Entry(input_key(job_id, file), str(item["sop_instance_uid"]), str(item["sha256"]))
             for file, item in zip(files, manifest["instances"], strict=True)
         )
     except (ValueError, KeyError, TypeError):
         raise InputDamaged("has a manifest that cannot be read") from None
-    if told != (_SCHEMA, event.job_id, event.model, event.model_version):
+    if told != (_SCHEMA, job_id, model, version):
         raise InputDamaged("has the manifest of another job, or of a form that is not known here")
     if not all(_FILE.fullmatch(file) for file in files):
         raise InputDamaged("names files that cannot be")
-    if len(entries) != event.instances:
-        raise InputDamaged(f"holds {len(entries)} instances where {event.instances} were announced")
     if len({entry.sop_instance_uid for entry in entries}) != len(entries):
         raise InputDamaged("holds an instance twice")
     return entries

@@ -121,6 +121,21 @@ class Outcome:
     compute: Mapping[str, float | str | bool] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What a version said of an input, to be laid beside another's.
+
+    Attributes:
+        frames: as of `Outcome`.
+        seconds: that the model took.
+    """
+
+    card: ModelCard
+    frames: tuple[tuple[str, int], ...]
+    arrays: Mapping[Output, NDArray[np.generic]]
+    seconds: float
+
+
 def stack(slices: Sequence[Slice]) -> Geometry:
     """Sorts slices along their common normal, and makes sure that they are a volume.
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from services.contracts.card import ModelCard
 from services.contracts.events import Event
 from services.contracts.tensors import Units
-from services.inference.model import Geometry, Outcome, Picture, Prediction, Slice
+from services.inference.model import Answer, Geometry, Outcome, Picture, Prediction, Slice
 
 
 class Cards(Protocol):
@@ -109,6 +109,13 @@ class ResultFormat(Protocol):
 
     def is_whole(self, data: bytes, job_id: str) -> bool:
         """Whether `data` is a whole result of the job."""
+
+    def unpack(self, data: bytes, job_id: str) -> Answer:
+        """What the file says.
+
+        Raises:
+            InputDamaged: it is not a whole result of the job.
+        """
 
 
 class Events(Protocol):

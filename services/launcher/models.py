@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from services.launcher import model_template
+from services.launcher import model_template, shadow
 from services.launcher.errors import EdgeError, LauncherError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def commands(
     def at(data: Path | None, offset: int | None) -> Catalogue:
         return Catalogue(running(data, offset).url("edge"))
 
-    for add in (_bringing, _looking, _moving):
+    for add in (_bringing, _looking, _moving, shadow.command):
         add(app, command, at, console)
     return app
 
@@ -308,7 +308,10 @@ def _versions(model: dict[str, Any]) -> Table:
     table = _table("version", "state", "in use", "made", "by", "package")
     for one in model["versions"]:
         in_use = "yes" if one["active"] else "before" if one["version"] == model["previous"] else ""
-        table.add_row(one["version"], one["state"], in_use, one["made_at"][:19], one["owner"], one["digest"][:16])
+        in_use += " shadow" * (one["version"] == model["shadow"])
+        table.add_row(
+            one["version"], one["state"], in_use.strip(), one["made_at"][:19], one["owner"], one["digest"][:16]
+        )
     return table
 
 

@@ -15,6 +15,7 @@ from services.chassis.log import Log
 from services.chassis.outbox import Outbox
 from services.chassis.service import Frame, Runtime
 from services.contracts import records, subjects
+from services.worklist import shadows
 from services.worklist.adapters.archive import GrpcArchive
 from services.worklist.adapters.catalogue import GrpcCatalogue
 from services.worklist.adapters.changes import JobChanges
@@ -95,6 +96,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             notifications.keep,
             progress.keep,
             partial(admission.keep, jobs),
+            partial(shadows.keep, jobs=jobs, catalogue=catalogue),
             partial(_sweep, items, settings.workitem_days, frame.log),
             *(partial(bus.consume, subscription) for subscription in consumers),
         ],

@@ -53,6 +53,7 @@ async def select(
         maker = maker_of(series.attributes)
         if maker and await jobs.get(maker) is not None:
             return
+        shadows = {candidate.card.name: candidate.shadow for candidate in candidates}
         automatic = [candidate for candidate in candidates if candidate.card.automatic]
         cards = selected(automatic, series.attributes, settled.instances, journal)
         references = await archive.references(study, uid) if cards else ()
@@ -68,6 +69,7 @@ async def select(
                 trace_id=trace_id,
                 trace_parent=trace_parent,
                 new_id=lambda: uuid4().hex,
+                shadows=shadows,
             )
             facts = [fact for job in ruling.superseded for fact in cancelled_facts(job, _SELF, "superseded")]
             facts += [(audit(job, _SELF, "requested"), None) for job in ruling.requested]

@@ -109,6 +109,8 @@ class Job:
         deadline: when it is given up if it has not ended.
         admitted_at: when the mesh, or a performer outside, took it.
         finished_at: when it completed, failed or was cancelled.
+        shadow: the version of the model that runs beside it once it is completed, without results, or empty.
+        shadowed_at: when that was asked for.
         change: grows with every change of any job; 0 before the job is kept.
         position: grows with every new job; 0 before the job is kept.
     """
@@ -141,6 +143,8 @@ class Job:
     trace_parent: str = ""
     deadline: datetime | None = None
     admitted_at: datetime | None = None
+    shadow: str = ""
+    shadowed_at: datetime | None = None
     change: int = 0
     position: int = 0
 

@@ -78,6 +78,12 @@ class Jobs(Protocol):
     async def decide_on_overdue(self, at: datetime, decide: Callable[[Job], Decision]) -> Sequence[Job]:
         """Keep and say what `decide` makes of the jobs whose deadline has passed and that have not ended."""
 
+    async def shadow_waits(self) -> bool:
+        """Whether a completed job waits for its shadow, and no job of the mesh waits or is in work."""
+
+    async def decide_on_shadow(self, decide: Callable[[Job], Decision]) -> Job | None:
+        """Keep and say what `decide` makes of the oldest job that waits for its shadow, if `shadow_waits`."""
+
     async def get(self, job_id: str) -> Job | None:
         """The job."""
 
@@ -188,10 +194,14 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model that may run: its card, and its rule."""
+    """A model that may run: its card, its rule, and the version that runs beside it in shadow, or "".
+
+    That one sees the input of each completed job; of what it says there are no results.
+    """
 
     card: ModelCard
     rule: Rule
+    shadow: str = ""
 
 
 class Catalogue(Protocol):

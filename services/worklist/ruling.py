@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -28,12 +28,14 @@ def rule(
     trace_id: str,
     trace_parent: str = "",
     new_id: Callable[[], str],
+    shadows: Mapping[str, str] | None = None,
 ) -> Ruling:
     """One job for each model that selects the series, unless it is there or a newer revision is.
 
     Args:
         cards: of the models that select it.
         of_series: every job of the series, oldest first.
+        shadows: by the name of a model, the version that runs beside the one in use.
     """
     requested: list[Job] = []
     superseded: list[Job] = []
@@ -67,6 +69,7 @@ def rule(
                 trace_parent=trace_parent,
                 performer=performer_of(card),
                 sender=settled.study_instance_uid,
+                shadow=(shadows or {}).get(card.name, ""),
             )
         )
     return Ruling(tuple(requested), tuple(superseded))

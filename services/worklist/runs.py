@@ -153,9 +153,15 @@ async def _one(
             sender=source.study_instance_uid if principal.subject == "local" else principal.subject,
             run=max((each.run + 1 for each in same), default=0),
             deadline=wish.deadline,
+            shadow=candidate.shadow if not any(_counts(each, candidate.shadow) for each in same) else "",
         )
         made = item(job.id) if item else item_of(job, card, source, dicomweb, at)
         return Decision((job,), ((handlers.audit(job, principal, "asked"), None),), (made,))
 
     decision = await jobs.decide_on_series(source.study_instance_uid, source.series_instance_uid, decide)
     return decision.jobs[0]
+
+
+def _counts(job: Job, shadow: str) -> bool:
+    """Whether the input of a job is, or will be, in what is found of a shadow: it must not count twice."""
+    return job.shadow == shadow and job.state not in {JobState.FAILED, JobState.CANCELLED}

@@ -479,3 +479,28 @@ async def test_a_message_keeps_its_id_across_the_bus(bus: Bus, place: Place) -> 
     async with hearing(bus, place, handle):
         await until(lambda: bool(got))
     assert (got[0].message_id, got[0].headers["Other"]) == ("abc", "kept")
+
+
+async def test_what_is_unfinished_is_what_waits_is_in_hand_or_comes_again(bus: Bus, place: Place) -> None:
+    assert await bus.unfinished(place.name, "tester") == 0  # nobody has heard yet
+    begun, release, tries = asyncio.Event(), asyncio.Event(), [0]
+
+    async def handle(delivery: Delivery) -> None:
+        tries[0] += 1
+        begun.set()
+        await release.wait()
+        if tries[0] == 1:
+            raise PassingFault("away", "away")
+
+    async with hearing(bus, place, handle):
+        for _ in range(3):
+            await bus.say(Fact(place.subject))
+        await begun.wait()
+        assert await bus.unfinished(place.name, "tester") == 3
+        release.set()
+        await until(lambda: tries[0] == 3)
+        left = await bus.unfinished(place.name, "tester")
+        assert left >= 1 or tries[0] == 4  # the one that comes again
+        await until(lambda: tries[0] == 4)
+        while await bus.unfinished(place.name, "tester"):
+            await asyncio.sleep(0.01)

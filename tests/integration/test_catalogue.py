@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,11 +25,12 @@ import numpy as np
 import pytest
 import pytest_asyncio
 import tritonclient.grpc.aio as triton
+from rich.console import Console
 
 from services.contracts import subjects
 from services.contracts.calls import CatalogueStub, ListActiveRequest
-from services.contracts.events import AuditRecorded
-from services.launcher import model_template
+from services.contracts.events import AuditRecorded, Figure, FigureKind, ShadowCompared
+from services.launcher import model_template, shadow
 from services.launcher.errors import EdgeError
 from services.launcher.models import Catalogue
 from services.launcher.parts.triton import Triton
@@ -327,6 +329,81 @@ async def test_what_is_retired_is_unloaded_and_what_is_lost_is_loaded_again(site
     await client.close()
     while "old-ct-2.0.0" not in await loaded(site):
         await asyncio.sleep(0.05)
+
+
+async def beside(site: Site) -> dict[str, str]:
+    """What runs in shadow, as the worklist learns it."""
+    async with grpc.aio.insecure_channel(site.grpc) as channel:
+        reply = await CatalogueStub(channel).ListActive(ListActiveRequest())  # type: ignore[no-untyped-call]
+    return {model.name: model.shadow for model in reply.models if model.shadow}
+
+
+async def test_a_shadow_is_loaded_heard_reported_and_ends_with_what_it_ran_beside(site: Site, tmp_path: Path) -> None:
+    def ask(method: str, path: str = "/shadow") -> Any:
+        return asyncio.to_thread(lambda: site.commands.ask(method, f"/models/near-ct{path}").json())
+
+    def begin(version: str) -> Any:
+        return asyncio.to_thread(site.commands.move, "near-ct", version, "shadow")
+
+    await publish(site, version_of(tmp_path, "near-ct", "1.0.0"))
+    package = version_of(tmp_path, "near-ct", "2.0.0", threshold="400")
+    assert (await asyncio.to_thread(site.commands.checked, package))["state"] == "validated"
+    with pytest.raises(EdgeError, match="no shadow of the model near-ct"):
+        await ask("GET")
+    with pytest.raises(EdgeError, match="is the active version"):
+        await begin("1.0.0")
+    assert (await begin("2.0.0"))["shadow"] == "2.0.0"
+    assert await beside(site) == {"near-ct": "2.0.0"}
+    assert "near-ct-2.0.0" in await loaded(site)
+    other = version_of(tmp_path / "other", "near-ct", "2.0.0", threshold="500")
+    with pytest.raises(EdgeError, match="runs in shadow"):
+        await asyncio.to_thread(site.commands.checked, other)
+
+    client = await nats.connect(site.nats_url)
+    figures = (
+        Figure(FigureKind.LABEL, "Bright", "", 10, 8, 0.75),
+        Figure(FigureKind.MEASUREMENT, "Bright volume", "mL", 10, float("nan")),
+    )
+    near = ShadowCompared("j1", "near-ct", "1.0.0", "2.0.0", "", "", 1.0, 2.0, figures)
+    late = ShadowCompared("j2", "near-ct", "0.9.0", "2.0.0", "", "", 1.0, 2.0, figures)
+    failed = ShadowCompared("j3", "near-ct", "1.0.0", "2.0.0", "model-failed", "the model near-ct failed: no [lung]")
+    for number, event in enumerate((near, late, near, failed)):
+        await client.jetstream().publish(event.subject, event.to_bytes(), headers={"Nats-Msg-Id": f"near-{number}"})
+    while (found := await ask("GET"))["runs"] < 2:
+        await asyncio.sleep(0.05)
+    assert (found["active"], found["candidate"], found["running"]) == ("1.0.0", "2.0.0", True)
+    assert (found["runs"], found["failures"], found["labels"][0]["worst_job"]) == (2, {"model-failed": 1}, "j1")
+    assert (found["measurements"][0]["n"], found["measurements"][0]["only_active"]) == (0, 1)
+    shown = StringIO()
+    shadow.tell(found, Console(file=shown, width=160))
+    for text in ("2 runs, 1 without figures", "no [lung]", "0.7500 to 0.7500", "1 active, 0 candidate", "2.00 s"):
+        assert text in shown.getvalue(), shown.getvalue()
+
+    assert (await ask("DELETE"))["shadow"] == ""
+    assert "near-ct-2.0.0" not in await loaded(site)
+    with pytest.raises(EdgeError, match="no version of near-ct runs in shadow"):
+        await ask("DELETE")
+    assert (await ask("GET"))["running"] is False  # what was found stays
+    for move in ("publish", "activate"):
+        await asyncio.to_thread(site.commands.move, "near-ct", "2.0.0", move)
+    await begin("1.0.0")
+    assert (await asyncio.to_thread(site.commands.ask, "POST", "/models/near-ct/rollback")).json()["shadow"] == ""
+    await begin("2.0.0")
+    assert (await ask("GET"))["runs"] == 2  # the same pair again
+    await asyncio.to_thread(site.commands.move, "near-ct", "2.0.0", "retire")
+    assert await beside(site) == {}
+    changes = [(one["what"], one["version"]) for one in (await ask("GET", "/changes"))["changes"]]
+    assert changes[:6] == [
+        ("shadow-ended", "2.0.0"),
+        ("retired", "2.0.0"),
+        ("shadow-begun", "2.0.0"),
+        ("shadow-ended", "1.0.0"),
+        ("activated", "1.0.0"),
+        ("shadow-begun", "1.0.0"),
+    ]
+    described = httpx.get(f"{site.url}/catalogue/openapi.json").json()
+    assert set(described["paths"]["/catalogue/models/{name}/shadow"]) == {"get", "delete"}
+    await client.close()
 
 
 async def test_what_is_not_there_is_said_plainly(site: Site) -> None:

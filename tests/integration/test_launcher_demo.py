@@ -64,7 +64,7 @@ def test_the_demo_shows_findings_link_job_and_trace_and_leaves_nothing_running(s
     assert process.returncode == 0, text
     for told in ("received 100/100", "settled", "de-identified", "inferred", "encoded", "stored"):
         assert told in text
-    for told in ("Left lung", "Right lung", "mL", "HU", "not for clinical use", "dimse association", "InferRequest"):
+    for told in ("Left lung", "Right lung", "mL", "HU", "not for clinical use", "dimse association", "triton compute"):
         assert told in text
     assert f"http://127.0.0.1:{settings.ports['edge']}/viewer?StudyInstanceUIDs=1." in text
     assert "initialSeriesInstanceUID=" in text

@@ -251,3 +251,16 @@ async def test_what_ended_long_ago_is_deleted_unless_somebody_has_locked_it(data
             await items.create(new_item(made["ended"], workitem(), later(0)), ())
         await items.unsubscribe(made["locked"], "WATCHER", ())
         assert await items.sweep(-1) == 1
+
+
+async def test_a_shadow_has_its_turn_when_no_job_is_unfinished_and_one_turn_alone(jobs: Jobs) -> None:
+    done = replace(FULL, shadow="2.0.0")
+    _, other = await keep(jobs, done, job())
+    assert not await jobs.shadow_waits()
+    assert await jobs.decide_on_shadow(lambda _: pytest.fail("a job is in work")) is None
+    await jobs.decide_on_job(other.id, lambda found: Decision((replace(found, state=JobState.FAILED),)))
+    assert await jobs.shadow_waits()
+    asked = await jobs.decide_on_shadow(lambda found: Decision((replace(found, shadowed_at=later(9)),)))
+    assert asked is not None and (asked.id, asked.shadow, asked.shadowed_at) == (done.id, "2.0.0", later(9))
+    assert not await jobs.shadow_waits()
+    assert await jobs.get(done.id) == asked

@@ -43,7 +43,8 @@ from services.contracts.events import (
     Result,
     SeriesSettled,
 )
-from services.launcher.settings import free_port, make_streams
+from services.launcher.settings import free_port
+from tests.conftest import make_streams
 from tests.unit.worklist.samples import card
 from tests.unit.worklist.test_catalogue import FixedCatalogue
 

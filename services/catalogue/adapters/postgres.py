@@ -37,7 +37,7 @@ class PostgresModels:
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", name)
             row = await connection.fetchrow("SELECT * FROM models WHERE name = $1", name)
             rows = await connection.fetch("SELECT * FROM versions WHERE name = $1 ORDER BY position DESC", name)
-            before = Model(name, _versions(rows), row["active"] if row else "", row["previous"] if row else "")
+            before = _model(row, rows) if row else Model(name, _versions(rows))
             decision = decide(before)
             await self._keep(connection, before, decision)
         self._outbox.wake()
@@ -48,8 +48,9 @@ class PostgresModels:
         if model == before:
             return
         await connection.execute(
-            "INSERT INTO models VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET active = $2, previous = $3",
-            *(model.name, model.active, model.previous),
+            "INSERT INTO models (name, active, previous, shadow) VALUES ($1, $2, $3, $4)"
+            " ON CONFLICT (name) DO UPDATE SET active = $2, previous = $3, shadow = $4",
+            *(model.name, model.active, model.previous, model.shadow),
         )
         for one in model.versions:
             if one != before.version(one.version):
@@ -61,8 +62,8 @@ class PostgresModels:
                 "INSERT INTO changes (at, name, version, what, who) VALUES ($1, $2, $3, $4, $5)",
                 *(change.at, change.name, change.version, change.what, change.who),
             )
-        if decision.record is not None:
-            await self._outbox.append(connection, decision.record)
+        for record in decision.records:
+            await self._outbox.append(connection, record)
 
     async def get(self, name: str) -> Model | None:
         """The model; see the port."""
@@ -90,15 +91,11 @@ class PostgresModels:
         ):
             models = await connection.fetch(f"SELECT * FROM models {where} ORDER BY name", *values)  # noqa: S608  # our own
             rows = await connection.fetch(f"SELECT * FROM versions {where} ORDER BY position DESC", *values)  # noqa: S608
-        return [
-            Model(
-                model["name"],
-                _versions(row for row in rows if row["name"] == model["name"]),
-                model["active"],
-                model["previous"],
-            )
-            for model in models
-        ]
+        return [_model(model, (row for row in rows if row["name"] == model["name"])) for model in models]
+
+
+def _model(row: asyncpg.Record, versions: Iterable[asyncpg.Record]) -> Model:
+    return Model(row["name"], _versions(versions), row["active"], row["previous"], row["shadow"])
 
 
 def _versions(rows: Iterable[asyncpg.Record]) -> tuple[Version, ...]:

@@ -18,12 +18,13 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 
 
 class PackageCards:
-    """The cards of versions. A version's card never changes, so each is read once."""
+    """The cards of versions. Each is read once, and again where its file is another: what is not published may be
+    replaced, and may run beside the active version."""
 
     def __init__(self, folder: Path) -> None:
         """Read below `folder`. It need not be there yet."""
         self._folder = folder
-        self._read: dict[tuple[str, str], ModelCard] = {}
+        self._read: dict[tuple[str, str], tuple[int, ModelCard]] = {}
 
     def find(self, model: str, version: str) -> ModelCard | None:
         """The card of a version, or None if there is no such version.
@@ -31,12 +32,15 @@ class PackageCards:
         Raises:
             CardUnusable: there is one, and it cannot be used.
         """
-        if (model, version) in self._read:
-            return self._read[model, version]
         if not _PLAIN.fullmatch(model) or not _PLAIN.fullmatch(version):
             return None
         try:
-            text = (self._folder / model / version / "model.yaml").read_text(encoding="utf-8")
+            path = self._folder / model / version / "model.yaml"
+            written = path.stat().st_mtime_ns
+            known = self._read.get((model, version))
+            if known is not None and known[0] == written:
+                return known[1]
+            text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
         except (OSError, UnicodeDecodeError):
@@ -53,5 +57,5 @@ class PackageCards:
             raise CardUnusable(model, str(error)) from None
         if (card.name, card.version) != (model, version):
             raise CardUnusable(model, "its folder is named after another version")
-        self._read[model, version] = card
+        self._read[model, version] = written, card
         return card

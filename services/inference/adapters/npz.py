@@ -10,8 +10,10 @@ from zlib import error as ZlibError  # noqa: N812  # an exception, whatever zlib
 
 import numpy as np
 
-from services.contracts.tensors import promised
-from services.inference.model import Outcome
+from services.contracts.card import CardError, ModelCard
+from services.contracts.tensors import Output, promised
+from services.inference.errors import InputDamaged
+from services.inference.model import Answer, Outcome
 
 _SCHEMA = 2
 
@@ -59,3 +61,18 @@ class NpzResults:
         except (zipfile.BadZipFile, ValueError, EOFError, OSError, ZlibError, NotImplementedError, KeyError, TypeError):
             return False
         return whole and meta.get("schema") == _SCHEMA and meta.get("job_id") == job_id
+
+    def unpack(self, data: bytes, job_id: str) -> Answer:
+        """What the file says; see the port."""
+        if not self.is_whole(data, job_id):
+            raise InputDamaged("lies beside a result that is not whole")
+        with np.load(BytesIO(data), allow_pickle=False) as file:
+            meta = json.loads(file["meta"].tobytes())
+            arrays = {Output(name): file[name] for name in meta["arrays"]}
+        try:
+            card = ModelCard.from_mapping(meta["card"])
+            frames = tuple((str(uid), int(number)) for uid, number in meta["frames"])
+            seconds = float(meta["compute"].get("infer_seconds", 0))
+        except (CardError, AttributeError, KeyError, TypeError, ValueError):
+            raise InputDamaged("lies beside a result that does not say what it is") from None
+        return Answer(card, frames, arrays, seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import grpc.aio
 
@@ -44,7 +45,8 @@ class GrpcCatalogue:
             model.card: self._compiled[model.card] if model.card in self._compiled else self._candidate(model)
             for model in reply.models
         }
-        return [candidate for candidate in self._compiled.values() if candidate is not None]
+        found = ((self._compiled[model.card], model.shadow) for model in reply.models)
+        return [replace(candidate, shadow=shadow) for candidate, shadow in found if candidate is not None]
 
     def _candidate(self, model: ActiveModel) -> Candidate | None:
         try:

@@ -32,6 +32,14 @@ _IN_WORK = """
 SELECT sender, count(*) AS jobs FROM jobs
 WHERE state IN ('requested', 'released') AND performer = 'mesh' AND step <> 'quarantine' GROUP BY sender
 """
+# One that waits for a person is left out here, too: it may wait for days.
+_NO_JOB_UNFINISHED = """
+NOT EXISTS (
+    SELECT FROM jobs
+    WHERE state IN ('waiting', 'requested', 'released', 'inferred') AND performer = 'mesh' AND step <> 'quarantine'
+)
+"""
+_WANTS_A_SHADOW = "state = 'completed' AND shadow <> '' AND shadowed_at IS NULL"
 
 
 class PostgresJobs:
@@ -117,6 +125,31 @@ class PostgresJobs:
             kept = await self._decide_on_all(connection, names.SPAN_EXPIRE, [row["id"] for row in found], None, decide)
         self._after(kept)
         return kept.jobs
+
+    async def shadow_waits(self) -> bool:
+        """Whether a completed job waits for its shadow, in a quiet time; see the port."""
+        async with translated():
+            return bool(
+                await self._pool.fetchval(
+                    f"SELECT EXISTS (SELECT FROM jobs WHERE {_WANTS_A_SHADOW}) AND {_NO_JOB_UNFINISHED}"  # noqa: S608
+                )
+            )
+
+    async def decide_on_shadow(self, decide: Callable[[Job], Decision]) -> Job | None:
+        """Keep and say what `decide` makes of the oldest job that waits for its shadow; see the port."""
+        async with self._transaction() as connection:
+            row = await connection.fetchrow(
+                f"SELECT * FROM jobs WHERE {_WANTS_A_SHADOW} AND {_NO_JOB_UNFINISHED}"  # noqa: S608  # our own
+                " ORDER BY position LIMIT 1 FOR UPDATE SKIP LOCKED"
+            )
+            if row is None:
+                return None
+            job = job_of(row)
+            # A trace of its own: the job's has ended with its results.
+            with telemetry.span(names.SPAN_SHADOW, {names.JOB_ID: job.id, names.MODEL: job.model}):
+                kept = await self._keep(connection, decide(job))
+        self._after(kept)
+        return kept.jobs[0]
 
     async def _decide_on_all(
         self,

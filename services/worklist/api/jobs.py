@@ -66,6 +66,8 @@ class JobView(BaseModel):
     performer: Performer
     deadline: datetime | None
     admitted_at: datetime | None
+    shadow: str
+    shadowed_at: datetime | None
 
     @classmethod
     def of(cls, job: Job) -> JobView:

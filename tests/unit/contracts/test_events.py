@@ -8,12 +8,12 @@ from dataclasses import fields
 import pytest
 
 from services.contracts import events, subjects
-from services.contracts.events import Event, Result, UnreadableEventError
+from services.contracts.events import Event, Figure, Result, UnreadableEventError
 
 SAID = [
     cls
     for cls in vars(events).values()
-    if isinstance(cls, type) and issubclass(cls, Event) and cls not in (Event, Result)
+    if isinstance(cls, type) and issubclass(cls, Event) and cls not in (Event, Figure, Result)
 ]
 
 
@@ -26,10 +26,14 @@ def sample(cls: type[Event]) -> Event:
                 values[field.name] = number
             case "bytes":
                 values[field.name] = b"\x00\xff"
+            case "float":
+                values[field.name] = number + 0.5
             case "bool":
                 values[field.name] = True
             case "tuple[Result, ...]":
                 values[field.name] = (sample(Result), sample(Result))
+            case "tuple[Figure, ...]":
+                values[field.name] = (sample(Figure), sample(Figure))
             case "tuple[str, ...]":
                 values[field.name] = (f"{field.name} é", "another")
             case _:

@@ -144,6 +144,19 @@ class MemoryJobs:
         late = [job for job in self.jobs.values() if job.deadline and job.deadline < at and not job.state.ended]
         return [job for each in late for job in self._keep(decide(each)).jobs]
 
+    async def shadow_waits(self) -> bool:
+        return self._shadow() is not None
+
+    async def decide_on_shadow(self, decide: Callable[[Job], Decision]) -> Job | None:
+        waiting = self._shadow()
+        return self._keep(decide(waiting)).jobs[0] if waiting else None
+
+    def _shadow(self) -> Job | None:
+        if not all(job.state.ended for job in self.jobs.values()):
+            return None
+        waiting = (job for job in self.jobs.values() if job.shadow and not job.shadowed_at)
+        return next((job for job in waiting if job.state is JobState.COMPLETED), None)
+
     async def get(self, job_id: str) -> Job | None:
         return self.jobs.get(job_id)
 

@@ -42,6 +42,8 @@ FIELDS = [
     "performer",
     "deadline",
     "admitted_at",
+    "shadow",
+    "shadowed_at",
 ]
 
 

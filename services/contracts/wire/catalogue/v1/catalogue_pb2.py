@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4services/contracts/wire/catalogue/v1/catalogue.proto\x12\x13plexus.catalogue.v1\"\x13\n\x11ListActiveRequest\"@\n\x0c\x41\x63tiveModels\x12\x30\n\x06models\x18\x01 \x03(\x0b\x32 .plexus.catalogue.v1.ActiveModel\":\n\x0b\x41\x63tiveModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04\x63\x61rd\x18\x03 \x01(\x0c\x32\x64\n\tCatalogue\x12W\n\nListActive\x12&.plexus.catalogue.v1.ListActiveRequest\x1a!.plexus.catalogue.v1.ActiveModelsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4services/contracts/wire/catalogue/v1/catalogue.proto\x12\x13plexus.catalogue.v1\"\x13\n\x11ListActiveRequest\"@\n\x0c\x41\x63tiveModels\x12\x30\n\x06models\x18\x01 \x03(\x0b\x32 .plexus.catalogue.v1.ActiveModel\"J\n\x0b\x41\x63tiveModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0c\n\x04\x63\x61rd\x18\x03 \x01(\x0c\x12\x0e\n\x06shadow\x18\x04 \x01(\t2d\n\tCatalogue\x12W\n\nListActive\x12&.plexus.catalogue.v1.ListActiveRequest\x1a!.plexus.catalogue.v1.ActiveModelsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ACTIVEMODELS']._serialized_start=98
   _globals['_ACTIVEMODELS']._serialized_end=162
   _globals['_ACTIVEMODEL']._serialized_start=164
-  _globals['_ACTIVEMODEL']._serialized_end=222
-  _globals['_CATALOGUE']._serialized_start=224
-  _globals['_CATALOGUE']._serialized_end=324
+  _globals['_ACTIVEMODEL']._serialized_end=238
+  _globals['_CATALOGUE']._serialized_start=240
+  _globals['_CATALOGUE']._serialized_end=340
 # @@protoc_insertion_point(module_scope)

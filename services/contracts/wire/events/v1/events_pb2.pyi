@@ -393,6 +393,128 @@ class JobStopped(_message.Message):
 Global___JobStopped: _TypeAlias = JobStopped  # noqa: Y015
 
 @_typing.final
+class ShadowRequested(_message.Message):
+    """Said by worklist: a candidate is to run beside a job that is completed, on its input. Compute zone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    model: _builtins.str
+    model_version: _builtins.str
+    """that made the job's result"""
+    candidate: _builtins.str
+    """the version that runs beside it"""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        model: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        candidate: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate", b"candidate", "job_id", b"job_id", "model", b"model", "model_version", b"model_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowRequested: _TypeAlias = ShadowRequested  # noqa: Y015
+
+@_typing.final
+class Figure(_message.Message):
+    """What two versions of a model said of one thing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    ACTIVE_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    DICE_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """a word of services.contracts.events.FigureKind"""
+    name: _builtins.str
+    """of the label, the measurement or the class, as the cards name it"""
+    unit: _builtins.str
+    """UCUM, of a measurement"""
+    active: _builtins.float
+    """voxels of a label, value of a measurement, 1 or 0 of a class"""
+    candidate: _builtins.float
+    dice: _builtins.float
+    """of a label"""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        name: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        active: _builtins.float = ...,
+        candidate: _builtins.float = ...,
+        dice: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active", b"active", "candidate", b"candidate", "dice", b"dice", "kind", b"kind", "name", b"name", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Figure: _TypeAlias = Figure  # noqa: Y015
+
+@_typing.final
+class ShadowCompared(_message.Message):
+    """Said by inference: how near the candidate's answer is to the job's result, or why it gave none. Compute zone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    MODEL_VERSION_FIELD_NUMBER: _builtins.int
+    CANDIDATE_FIELD_NUMBER: _builtins.int
+    REASON_CODE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACTIVE_SECONDS_FIELD_NUMBER: _builtins.int
+    CANDIDATE_SECONDS_FIELD_NUMBER: _builtins.int
+    FIGURES_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    model: _builtins.str
+    model_version: _builtins.str
+    candidate: _builtins.str
+    reason_code: _builtins.str
+    """stable, for programs; empty where it was compared"""
+    reason: _builtins.str
+    """one sentence, for people; no PHI"""
+    active_seconds: _builtins.float
+    """of the models alone"""
+    candidate_seconds: _builtins.float
+    @_builtins.property
+    def figures(self) -> _containers.RepeatedCompositeFieldContainer[Global___Figure]: ...
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        model: _builtins.str = ...,
+        model_version: _builtins.str = ...,
+        candidate: _builtins.str = ...,
+        reason_code: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        active_seconds: _builtins.float = ...,
+        candidate_seconds: _builtins.float = ...,
+        figures: _abc.Iterable[Global___Figure] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_seconds", b"active_seconds", "candidate", b"candidate", "candidate_seconds", b"candidate_seconds", "figures", b"figures", "job_id", b"job_id", "model", b"model", "model_version", b"model_version", "reason", b"reason", "reason_code", b"reason_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShadowCompared: _TypeAlias = ShadowCompared  # noqa: Y015
+
+@_typing.final
 class JobProgressed(_message.Message):
     """Plain NATS: may be lost. Either zone."""
 
