@@ -51,6 +51,7 @@ def turnaround_command(
         list[int] | None, typer.Option(min=1, help="So many studies at once.", show_default="1 4 16")
     ] = None,
     rounds: Annotated[int, typer.Option(min=1, help="So often one study alone.")] = 5,
+    slices: Annotated[int, typer.Option(min=20, help="More than 100 are the same ones over again.")] = 100,
     native: Annotated[bool, typer.Option("--native", help="Send it uncompressed; else as it is, JPEG-LS.")] = False,
     setting: Annotated[
         list[str] | None, typer.Option(help="For the mesh, such as PLEXUS_INFERENCE_CONCURRENCY=1.")
@@ -58,14 +59,22 @@ def turnaround_command(
     json: Annotated[Path | None, typer.Option(help="Write all figures here.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write the tables here.")] = None,
 ) -> None:
-    """A chest CT of 100 slices from settled to stored, step by step: 1, 4 and 16 at once; processor and memory."""
+    """A chest CT from settled to stored, step by step: 1, 4 and 16 at once; processor and memory."""
     found = []
     overrides = dict(one.split("=", 1) for one in setting or ())
     for model in models or turnaround.MODELS:
         with tempfile.TemporaryDirectory(prefix="plexus-load-") as folder:
             counts = at_once or (1, 4, 16)
             found.append(
-                turnaround.run(model, counts, rounds, Path(folder), native=native, say=_console.print, **overrides)
+                turnaround.run(
+                    model,
+                    counts,
+                    rounds,
+                    Path(folder),
+                    ct=turnaround.Ct(slices, native),
+                    say=_console.print,
+                    **overrides,
+                )
             )
     print(turnaround.markdown(found))
     if json:

@@ -34,14 +34,31 @@ _A_REQUEST = 10
 _CONNECTIONS = 4
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 900.0
-_VOLUME_BYTES = 100 * 512 * 512 * np.dtype(np.int16).itemsize
-"""Of the sample as the models take it: 100 slices of 512 by 512, Hounsfield units of 16 bits."""
+_SLICE_BYTES = 512 * 512 * np.dtype(np.int16).itemsize
+"""As the models take it: Hounsfield units of 16 bits."""
 
 TARGET_SECONDS, TARGET_OVERHEAD_SECONDS, TARGET_MEMORY = 10.0, 4.0, 3.0
 
 
 class RunFailed(Exception):
     """A job did not complete: its figures would be worth nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ct:
+    """What is sent.
+
+    Attributes:
+        native: uncompressed, and not as the sample is, in JPEG-LS.
+    """
+
+    slices: int = 100
+    native: bool = False
+
+    @property
+    def volume_bytes(self) -> int:
+        """Of its volume."""
+        return self.slices * _SLICE_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +89,7 @@ class Measured:
     """
 
     model: str
+    ct: Ct
     batches: tuple[Batch, ...]
     memory: Mapping[str, Memory]
 
@@ -101,7 +119,7 @@ def run(
     rounds: int,
     folder: Path,
     *,
-    native: bool,
+    ct: Ct,
     say: Callable[[str], None],
     **overrides: str,
 ) -> Measured:
@@ -117,16 +135,16 @@ def run(
         watch.rest()
         say(f"{model}: the first study")
         with watch.watching():
-            _batch(mesh, edge, watch, 1, native=native)
+            _batch(mesh, edge, watch, 1, ct)
         batches: list[Batch] = []
         memory: dict[str, Memory] = {}
         for count in sorted({1, *at_once}):
             for number in range(rounds if count == 1 else 1):
                 say(f"{model}: {count} at once, round {number + 1}; load {footprint.load():.1f}")
                 with watch.watching() if count == 1 else nullcontext():
-                    batches.append(_batch(mesh, edge, watch, count, native=native))
+                    batches.append(_batch(mesh, edge, watch, count, ct))
             memory = memory or watch.memory()
-        return Measured(model, tuple(batches), memory)
+        return Measured(model, ct, tuple(batches), memory)
 
 
 def _alone(model: str, folder: Path) -> Path:
@@ -137,11 +155,12 @@ def _alone(model: str, folder: Path) -> Path:
     return folder
 
 
-def _batch(mesh: Mesh, edge: Edge, watch: Footprint, count: int, *, native: bool) -> Batch:
+def _batch(mesh: Mesh, edge: Edge, watch: Footprint, count: int, ct: Ct) -> Batch:
     """Send so many studies at once, and wait for the results of all."""
     before = footprint.load()
     bodies = [
-        data.stow_bodies(data.chest_ct(f"TURNAROUND-{number}", native=native), _A_REQUEST) for number in range(count)
+        data.stow_bodies(data.chest_ct(f"TURNAROUND-{number}", ct.slices, native=ct.native), _A_REQUEST)
+        for number in range(count)
     ]
     url = f"{mesh.settings.url('edge')}/dicom-web/studies"
     requests = [lean.post(url, data.RELATED, body) for together in zip(*bodies, strict=True) for body in together]
@@ -211,20 +230,21 @@ def _seconds_of(step: Step, job: Turnaround) -> float:
 
 
 def _memory(found: Sequence[Measured]) -> str:
+    volume = found[0].ct.volume_bytes
     lines = [
-        f"| process: at rest; above that its own, all resident, × the volume of {_VOLUME_BYTES / 1e6:.0f} MB | step | "
+        f"| process: at rest; above that its own, all resident, × the volume of {volume / 1e6:.0f} MB | step | "
         + " | ".join(one.model for one in found)
         + " |",
         "|---|---|" + "---:|" * len(found),
     ]
     for name, step in footprint.STEPS.items():
-        cells = [_memory_of(one.memory[name]) if name in one.memory else "–" for one in found]
+        cells = [_memory_of(one.memory[name], volume) if name in one.memory else "–" for one in found]
         lines.append(f"| {name} | {step} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _memory_of(memory: Memory) -> str:
-    own, resident = (value / _VOLUME_BYTES for value in (memory.own, memory.resident))
+def _memory_of(memory: Memory, volume: int) -> str:
+    own, resident = (value / volume for value in (memory.own, memory.resident))
     return f"{memory.rest / 1e6:.0f} MB; {own:.1f} ×, {resident:.1f} ×"
 
 
@@ -236,7 +256,6 @@ def as_json(found: Sequence[Measured]) -> str:
     """Everything, for programs."""
     what = {
         "machine": {"platform": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()},
-        "volume_bytes": _VOLUME_BYTES,
         "models": [asdict(one) for one in found],
     }
     return json.dumps(what, indent=1)
