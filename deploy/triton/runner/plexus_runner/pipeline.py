@@ -186,12 +186,17 @@ class Pipeline:
             made["probabilities"] = np.empty((len(chances), *grid.home), np.uint8)
             for one, place in zip(chances, made["probabilities"], strict=True):
                 grid.smooth(one, place, np.rint)
-        if shown is not None and "map" in self._owed:
+        return made if shown is None else made | self._shown(shown, grid)
+
+    def _shown(self, values: NDArray[np.float32], grid: Grid) -> Arrays:
+        """A map or an image of what the network answers, on the source grid."""
+        made = dict[str, NDArray[Any]]()
+        if "map" in self._owed:
             made["map"] = np.empty(grid.home, np.float32)
-            grid.smooth(shown, made["map"])
-        if shown is not None and "image" in self._owed:
+            grid.smooth(values, made["map"])
+        if "image" in self._owed:
             made["image"] = np.empty(grid.home, np.uint16)
-            grid.smooth(shown, made["image"], lambda slab: np.clip(np.rint(slab), 0, 65535))
+            grid.smooth(values, made["image"], lambda slab: np.clip(np.rint(slab), 0, 65535))
         return made
 
     def _numbers(self, channels: list[NDArray[Any]], intensity: Intensity) -> Arrays:
