@@ -12,7 +12,7 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,10 +21,12 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from rich.console import Console
 from rich.table import Table
 
+from services.catalogue.adapters.environments import UvEnvironments
+from services.catalogue.environments import EnvironmentState, has_environment
 from services.catalogue.repository import RUNNER, described_card
 from services.chassis.faults import Fault
 from services.contracts.card import MAIN_INPUT, CardError, CardInput, ModelCard, PackageKind
@@ -36,10 +38,14 @@ from services.inference.manifest import Entry
 from services.inference.model import Outcome, Prediction
 from services.inference.promises import check
 from services.launcher.errors import SetupError
+from services.launcher.settings import from_process
 from services.launcher.setup import triton
 
 _PICTURES = 3
 _OPACITY = 0.45
+_FRAME = (255, 200, 0)
+_BOXES_SHOWN = 10
+_BUILD_SECONDS = 1200.0
 
 
 class TrialFailed(Exception):
@@ -75,23 +81,30 @@ class Given:
 
 
 def try_package(
-    package: Path, folder: Path, more: Mapping[str, Path] = MappingProxyType({})
+    package: Path,
+    folder: Path,
+    more: Mapping[str, Path] = MappingProxyType({}),
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Outcome, Mapping[str, Given]]:
     """The package's answer to the files of the folder, checked against its card, and what it was given by input.
 
     Args:
+        package: its folder.
+        folder: of DICOM files.
         more: folders of the further inputs, by their names.
+        tell: hears what takes long.
 
     Raises:
-        CardError: the card cannot be used, or the package brings a Triton model of its own.
+        CardError: the card cannot be used, or the package brings a Triton model that needs Triton.
         Fault: the files are no input for it, or the answer is not what the card promises.
         TrialFailed: the package could not answer.
         SetupError: Triton's environment is not there.
     """
     card = ModelCard.from_mapping(yaml.safe_load((package / "model.yaml").read_text(encoding="utf-8")))
-    if card.kind in (PackageKind.TRITON, PackageKind.EXTERNAL):
+    environment = asyncio.run(_environment(package, tell)) if has_environment(card) else None
+    if card.kind is PackageKind.EXTERNAL or (card.kind is PackageKind.TRITON and environment is None):
         raise CardError(f"a package of kind {card.kind} is tried in the mesh")
-    described = described_card(card)
+    described = described_card(card, str(environment) if environment is not None else None)
     wanted = {one.name: one for one in card.more_inputs}
     lacking = [name for name, one in wanted.items() if one.required and name not in more]
     if lacking or set(more) - set(wanted):
@@ -110,6 +123,23 @@ def try_package(
         "infer_seconds": round(time.perf_counter() - started, 3),
     }
     return Outcome("trial", card, layout.geometry, frames, prediction, compute), given
+
+
+async def _environment(package: Path, tell: Callable[[str], None]) -> Path | None:
+    """The environment of its own, built where it is not there: as the catalogue does, with the catalogue's settings."""
+    settings = from_process()
+    wheels = settings.overrides.get("PLEXUS_CATALOGUE_WHEELS_FOLDER")
+    environments = UvEnvironments(
+        settings.data / "trial" / "environments",
+        python=str(triton.installation().bin / "python"),
+        wheels=Path(wheels) if wheels else None,
+        index=settings.overrides.get("PLEXUS_CATALOGUE_INDEX_URL", ""),
+        seconds=float(settings.overrides.get("PLEXUS_CATALOGUE_ENVIRONMENT_SECONDS", _BUILD_SECONDS)),
+    )
+    progress = await environments.progress(package)
+    if progress.state is EnvironmentState.MISSING:
+        tell(f"building its environment of {progress.packages} packages, once for this lock file")
+    return await environments.ready(package)
 
 
 def tensors(given: Mapping[str, Given]) -> dict[str, NDArray[Any]]:
@@ -183,8 +213,10 @@ async def _assembled(wanted: CardInput, folder: Path, files: Sequence[Path]) -> 
 def pictures(outcome: Outcome, volume: NDArray[Any]) -> list[tuple[int, Image.Image]]:
     """The planes with the most in the label map, or the middle one, grey with the labels' colours."""
     labels = outcome.prediction.labels
+    boxes = np.asarray(outcome.prediction.boxes if outcome.prediction.boxes is not None else np.empty((0, 6)))
     if labels is None:
-        planes = [len(volume) // 2]
+        middles = {int(np.clip(round((box[0] + box[3]) / 2), 0, len(volume) - 1)) for box in boxes[:_PICTURES]}
+        planes = sorted(middles) or [len(volume) // 2]
     else:
         filled = np.array([np.count_nonzero(plane) for plane in labels])
         order = np.flatnonzero(filled) if filled.any() else np.array([len(volume) // 2])
@@ -197,7 +229,11 @@ def pictures(outcome: Outcome, volume: NDArray[Any]) -> list[tuple[int, Image.Im
         for label in outcome.card.labels if labels is not None else ():
             inside = np.asarray(labels)[plane] == label.value
             picture[inside] = (1 - _OPACITY) * picture[inside] + _OPACITY * np.array(label.colour, np.float32)
-        made.append((plane, Image.fromarray(picture.astype(np.uint8))))
+        image = Image.fromarray(picture.astype(np.uint8))
+        for first, top, left, last, bottom, right in boxes.tolist():
+            if first - 0.5 <= plane <= last + 0.5:
+                ImageDraw.Draw(image).rectangle((left, top, right, bottom), outline=_FRAME)
+        made.append((plane, image))
     return made
 
 
@@ -218,7 +254,11 @@ def tell(outcome: Outcome, console: Console) -> None:
         for finding, chance in zip(card.classes, prediction.classes.tolist(), strict=True):
             console.print(f"{finding.name}: {chance:.3f}")
     if prediction.boxes is not None:
-        console.print(f"{len(prediction.boxes)} boxes")
+        console.print(f"{len(prediction.boxes)} boxes: first plane, row, column, last plane, row, column")
+        names = {label.value: label.name for label in card.labels}
+        rows = (prediction.boxes, prediction.box_labels, prediction.box_scores)
+        for box, value, score in list(zip(*(np.asarray(row).tolist() for row in rows), strict=True))[:_BOXES_SHOWN]:
+            console.print(f"  {names[value]} {score:.3f}: {', '.join(f'{one:.1f}' for one in box)}", highlight=False)
     console.print(f"shape {outcome.geometry.shape}, {dict(outcome.compute)}", highlight=False)
 
 
@@ -243,7 +283,7 @@ def main(
     """Try it, and say how it went."""
     console = console or Console()
     try:
-        outcome, given = try_package(package, folder, more)
+        outcome, given = try_package(package, folder, more, console.print)
     except (CardError, Fault, TrialFailed, SetupError, OSError, yaml.YAMLError) as error:
         console.print(str(error), highlight=False, markup=False, soft_wrap=True)
         return 1

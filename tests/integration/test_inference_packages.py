@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from services.catalogue.adapters import triton as serving
+from services.catalogue.adapters.folder import FolderPackages
+from services.catalogue.adapters.overlay import OverlayPictures
+from services.catalogue.checking import compare
+from services.catalogue.model import State, Version
 from services.chassis.health import Health
 from services.chassis.log import Log
 from services.contracts.card import ModelCard
@@ -17,10 +23,13 @@ from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
 from services.launcher import trial
+from services.launcher.settings import Settings
 from tests.integration.inference_parts import compared_card, everything_card
-from tests.packages import shipped_cards
+from tests.packages import keep_shipped, shipped_cards
+from tests.unit.inference.fakes import CARD
+from tests.unit.inference.networks import network
 from tests.unit.inference.series import make_slice
-from tests.unit.models.phantom import SPACING, chest, dice
+from tests.unit.models.phantom import SPACING, chest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,15 +52,45 @@ async def ask(address: str, card: ModelCard, volume: np.ndarray, mode: SharedMem
         return Prediction(**{name: array.copy() for name, array in answer.arrays().items()})
 
 
-async def test_the_network_of_ct_unet_runs_over_a_chest(
+async def test_every_package_that_is_shipped_passes_its_own_cases_on_triton_with_a_picture(
     triton_address: str,
     cards: dict[str, ModelCard],
+    tmp_path: Path,
 ) -> None:
-    phantom = chest()
-    answer = await ask(triton_address, cards["ct-unet"], phantom.hu, SharedMemory.ON)
-    assert answer.labels is not None and answer.measurements is not None
-    # It has never seen a phantom: that it tells lungs from the rest is what can be asked.
-    assert dice(np.isin(answer.labels, (1, 2)), phantom.left | phantom.right) > 0.5
+    packages = FolderPackages(tmp_path, max_bytes=1 << 30)
+    keep_shipped(tmp_path)
+    async with serving.connected(triton_address, tmp_path / "unused", load_seconds=1) as server:
+        for card in cards.values():
+            version = Version(card.name, card.version, "", State.DRAFT, card.source, "", datetime.now(UTC))
+            (case,) = packages.cases(version)
+            outputs = await server.infer(card.served, case.inputs, seconds=60)
+            assert compare(case, outputs, card)[1] == [], card.name
+            picture = OverlayPictures().overlay(card, case.inputs, outputs)
+            assert picture is not None and picture.startswith(b"\x89PNG")
+            for file in packages.folder(version).glob("tests/*/*.npz"):
+                assert file.stat().st_size < 300_000, file
+
+
+async def test_a_network_without_code_finds_boxes_or_none(
+    triton_address: str,
+    triton_settings: Settings,
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "network.onnx").write_bytes(network([1], [0]))
+    block = {"activation": "threshold", "boxes": {"from": "map"}, "intensity": [{"scale": {"low": -100, "high": 300}}]}
+    said = {"kind": "onnx", "task": "detection", "measurements": [], "input": {"kind": "volume", "units": "HU"}}
+    card = ModelCard.from_mapping({**CARD, **said, "name": "boxes", "processing": block})
+    repository = triton_settings.data / "triton" / "models"
+    volume = np.full((6, 20, 20), -100, np.int16)
+    async with serving.connected(triton_address, repository, load_seconds=60) as server:
+        await server.serve(card.served, tmp_path, card)
+        nothing = await ask(triton_address, card, volume)
+        volume[1:4, 5:9, 10:18] = 300
+        answer = await ask(triton_address, card, volume)
+        await server.withdraw(card.served)
+    assert nothing.boxes is not None and nothing.boxes.shape == (0, 6)
+    assert answer.boxes is not None and answer.boxes.tolist() == [[0.5, 4.5, 9.5, 3.5, 8.5, 17.5]]
+    assert answer.box_scores is not None and answer.box_scores.tolist() == [1]
 
 
 async def test_an_application_and_a_tool_without_a_picture_answer(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plexus_runner import nifti
+from plexus_runner import nifti, raw
 from plexus_runner.beside import Beside
 from plexus_runner.refusals import Refused
 
@@ -46,6 +46,8 @@ def answer(
 ) -> Arrays:
     """What the package's class says of the input, and of those beside it."""
     card = job["card"]
+    if card["kind"] == "triton":
+        return _arrays(raw.answer(module, job, volume, more), card, volume)
     image = _image(
         "image", card.get("input") or {}, Beside(volume, job["spacing"], np.array(job["direction"]), _HERE), folder
     )

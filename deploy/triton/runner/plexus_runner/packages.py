@@ -36,8 +36,8 @@ class Runner(Protocol):
 def runner_of(package: Path, card: dict[str, Any]) -> Runner:
     """The runner for a package with this card (as `services.catalogue.repository` wrote it)."""
     kind = card["kind"]
+    if card.get("code"):
+        return CodeRunner(card, package)
     if kind in ("onnx", "torchscript"):
         return Pipeline(card, open_network(kind, package / card["processing"]["network"]))
-    if kind in ("tool", "application"):
-        return CodeRunner(card, package)
     raise Refused(f"a package of kind {kind} is not run here")
