@@ -106,6 +106,11 @@ async def takers(
                     yield candidate, main, there, chosen
 
 
+def the_main_one(name: str) -> str:
+    """Why a series cannot be taken for an input."""
+    return f"the series for {name} is the one that the model runs on"
+
+
 def _known(candidate: Candidate, named: Mapping[str, str]) -> None:
     names = [one.name for one in candidate.card.more_inputs]
     if strange := sorted(set(named) - set(names)):
@@ -115,7 +120,7 @@ def _known(candidate: Candidate, named: Mapping[str, str]) -> None:
 
 async def _as_said(name: str, uid: str, main: Input, archive: SeriesArchive) -> _Found:
     if uid == main.series_instance_uid:
-        raise UnfitInputError(f"the series for {name} is the one that the model runs on")
+        raise UnfitInputError(the_main_one(name))
     study = await archive.study_of(uid)
     if not study:
         raise UnfitInputError(f"there is no such series for {name}")

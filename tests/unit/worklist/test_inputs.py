@@ -190,6 +190,13 @@ async def test_a_person_chooses_and_may_not_choose_another_patient() -> None:
             await ask(jobs, archive, PRIOR, "3", inputs=inputs)
 
 
+async def test_a_series_that_is_named_for_an_input_goes_beside_another_one_of_the_study() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20260101", "P", **{"1_1": CT, "1_2": CT})
+    (job,) = await ask(jobs, archive, PRIOR, "1", inputs={"prior": "1.2"})
+    assert priors(jobs) == [("1.1", ["1.2"])] and job.study_instance_uid == "1"
+
+
 async def test_nobody_without_an_id_or_with_another_birth_date_has_earlier_studies() -> None:
     archive, jobs = Archive(), MemoryJobs()
     archive.put("1", "20240101", "", **{"1_1": CT})
