@@ -24,6 +24,7 @@ PermanentFault
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 from services.chassis.faults import PassingFault, PermanentFault
@@ -105,11 +106,40 @@ class Refusal(StrEnum):
     SHEARED = "sheared"
 
 
+_WHAT_TO_DO: Mapping[Refusal, str] = {
+    Refusal.TOO_FEW: "send the whole series",
+    Refusal.TOO_LARGE: "send a smaller one, or raise PLEXUS_INFERENCE_VOLUME_MAX_BYTES",
+    Refusal.SEVERAL_SERIES: "run the model on one series",
+    Refusal.MULTI_FRAME: "send slices, or an enhanced object that places each frame",
+    Refusal.COLOUR: "send the original in grey values, or run a model that takes colour",
+    Refusal.GREY: "run a model that takes grey values",
+    Refusal.NO_PIXELS: "send the images themselves",
+    Refusal.NO_GEOMETRY: "send the original slices, which say where they lie",
+    Refusal.NO_RESCALE: "send the original with Rescale Slope and Rescale Intercept",
+    Refusal.NOT_HOUNSFIELD: "run the model on a CT in Hounsfield units",
+    Refusal.NOT_SUV: "send the series that the scanner or the workstation has normalised by body weight",
+    Refusal.SEVERAL_IMAGES: "run the model on a series of a single image",
+    Refusal.NOT_MULTI_FRAME: "run the model on a loop",
+    Refusal.MIXED_SIZE: "send each stack as a series of its own",
+    Refusal.MIXED_PIXEL_SPACING: "send each stack as a series of its own",
+    Refusal.MIXED_ORIENTATION: "send each stack as a series of its own, without the localizers",
+    Refusal.DUPLICATE_POSITIONS: "send each time point or reconstruction as a series of its own",
+    Refusal.MISSING_SLICES: "send what is missing, and the job is made anew by itself",
+    Refusal.UNEVEN_SPACING: "send a reconstruction with even steps",
+    Refusal.SHEARED: "send a reconstruction that is not tilted",
+}
+
+
+def _with_advice(refusal: Refusal, why: str) -> str:
+    advice = _WHAT_TO_DO.get(refusal)
+    return f"{why}; {advice}" if advice else why
+
+
 class NotAVolume(PermanentFault):
     """The series does not make a volume."""
 
     def __init__(self, refusal: Refusal, why: str) -> None:
-        super().__init__(refusal.value, f"the series is not a volume: {why}")
+        super().__init__(refusal.value, f"the series is not a volume: {_with_advice(refusal, why)}")
         self.refusal = refusal
         self.why = why
 
@@ -118,7 +148,7 @@ class NotAPicture(PermanentFault):
     """The series is not the image, or the loop, that the model takes."""
 
     def __init__(self, refusal: Refusal, why: str) -> None:
-        super().__init__(refusal.value, f"the series is not what the model takes: {why}")
+        super().__init__(refusal.value, f"the series is not what the model takes: {_with_advice(refusal, why)}")
         self.refusal = refusal
         self.why = why
 
@@ -128,7 +158,9 @@ class PixelsUnreadable(PermanentFault):
 
     def __init__(self, transfer_syntax_uid: str) -> None:
         super().__init__(
-            "pixels-unreadable", f"the pixels of an instance cannot be decoded (transfer syntax {transfer_syntax_uid})"
+            "pixels-unreadable",
+            f"the pixels of an instance cannot be decoded (transfer syntax {transfer_syntax_uid}); "
+            "send the series once more, uncompressed",
         )
 
 
@@ -174,14 +206,19 @@ class ModelTooSlow(PermanentFault):
     """No answer within the card's time."""
 
     def __init__(self, model: str, seconds: float) -> None:
-        super().__init__("model-too-slow", f"the model {model} gave no answer within {seconds:g} s")
+        super().__init__(
+            "model-too-slow", f"the model {model} gave no answer within {seconds:g} s, its card's timeout_seconds"
+        )
 
 
 class OutputMismatch(PermanentFault):
     """The model's answer is not what its card promises."""
 
     def __init__(self, model: str, why: str) -> None:
-        super().__init__("output-mismatch", f"the answer of the model {model} does not fit its card: {why}")
+        super().__init__(
+            "output-mismatch",
+            f"the answer of the model {model} does not fit its card, which its author must mend: {why}",
+        )
 
 
 class ShadowDeferred(PassingFault):

@@ -161,7 +161,7 @@ def stack(slices: Sequence[Slice]) -> Geometry:
         NotAVolume: they are none, with the reason.
     """
     if len(slices) < MIN_SLICES:
-        raise NotAVolume(Refusal.TOO_FEW, f"it has {len(slices)} slices, and {MIN_SLICES} are the least")
+        raise NotAVolume(Refusal.TOO_FEW, f"it has {_count(len(slices), 'slice')}, and {MIN_SLICES} are the least")
     first = slices[0]
     _same(slices, first)
     across, down = np.array(first.row_cosines), np.array(first.column_cosines)
@@ -250,7 +250,11 @@ def _even_step(depths: NDArray[np.float64]) -> float:
     gaps = steps > GAP * median
     if off.any() and (off == gaps).all():
         missing = int(np.rint(steps[gaps] / median - 1).sum())
-        raise NotAVolume(Refusal.MISSING_SLICES, f"about {missing} slices are missing in {int(gaps.sum())} gaps")
+        verb = "is" if missing == 1 else "are"
+        raise NotAVolume(
+            Refusal.MISSING_SLICES,
+            f"about {_count(missing, 'slice')} {verb} missing in {_count(int(gaps.sum()), 'gap')}",
+        )
     if off.any():
         raise NotAVolume(
             Refusal.UNEVEN_SPACING,
@@ -258,6 +262,10 @@ def _even_step(depths: NDArray[np.float64]) -> float:
             f"which is more than {SPACING_TOLERANCE:.0%} off the median of {median:.2f} mm",
         )
     return float((depths[-1] - depths[0]) / len(steps))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _straight(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> None:

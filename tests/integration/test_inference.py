@@ -393,7 +393,10 @@ async def test_a_job_that_cannot_be_done_fails_with_a_reason_that_a_person_can_r
         await heard.ended.wait()
     (failed,) = heard.failed
     assert (failed.step, failed.reason_code) == ("assemble", "missing-slices")
-    assert failed.reason == "the series is not a volume: about 4 slices are missing in 1 gaps"
+    assert failed.reason == (
+        "the series is not a volume: about 4 slices are missing in 1 gap; "
+        "send what is missing, and the job is made anew by itself"
+    )
 
 
 async def test_a_version_in_shadow_waits_for_the_jobs_and_leaves_figures_alone(

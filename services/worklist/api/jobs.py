@@ -119,6 +119,7 @@ class ModelView(BaseModel):
     name: str
     version: str
     title: str
+    description: str
     author: str
     licence: str
     intended_use: str
@@ -130,9 +131,13 @@ class ModelView(BaseModel):
     @classmethod
     def of(cls, card: ModelCard) -> ModelView:
         """The view of a card."""
-        names = {name: getattr(card, name) for name in cls.model_fields if name not in {"labels", "measurements"}}
-        labels = [LabelView(value=label.value, name=label.name, colour=label.colour) for label in card.labels]
-        return cls(**names, labels=labels, measurements=[measurement.name for measurement in card.measurements])
+        own = {"description", "labels", "measurements"}
+        return cls(
+            **{name: getattr(card, name) for name in cls.model_fields if name not in own},
+            description=str(card.source.get("description", "")),
+            labels=[LabelView(value=label.value, name=label.name, colour=label.colour) for label in card.labels],
+            measurements=[measurement.name for measurement in card.measurements],
+        )
 
 
 class ModelList(BaseModel):

@@ -133,11 +133,15 @@ class Pipeline:
             label_maps.tidy(labels, block["largest_component"], block["minimum_ml"] * 1000 / np.prod(grid.spacing))
             made["labels"] = grid.nearest(labels)
         if chances is not None:
-            made["probabilities"] = np.stack([np.rint(grid.smooth(one)).astype(np.uint8) for one in chances])
+            made["probabilities"] = np.empty((len(chances), *grid.home), np.uint8)
+            for one, place in zip(chances, made["probabilities"], strict=True):
+                grid.smooth(one, place, np.rint)
         if shown is not None and "map" in self._owed:
-            made["map"] = grid.smooth(shown)
+            made["map"] = np.empty(grid.home, np.float32)
+            grid.smooth(shown, made["map"])
         if shown is not None and "image" in self._owed:
-            made["image"] = np.clip(np.rint(grid.smooth(shown)), 0, 65535).astype(np.uint16)
+            made["image"] = np.empty(grid.home, np.uint16)
+            grid.smooth(shown, made["image"], lambda slab: np.clip(np.rint(slab), 0, 65535))
         return made
 
     def _numbers(self, channels: list[NDArray[Any]], intensity: Intensity) -> Arrays:
