@@ -90,7 +90,7 @@ async def takers(
         }
         studies = [arrived.study_instance_uid] if InputFrom.SAME_STUDY in sources else []
         if InputFrom.EARLIER_STUDIES in sources:
-            studies += await _others(arrived, archive, later=True)
+            studies += await _others(arrived, archive, journal, later=True)
         for study in studies:
             for uid in await archive.series_of(study):
                 if uid == arrived.series_instance_uid:
@@ -106,6 +106,11 @@ async def takers(
                     yield candidate, main, there, chosen
 
 
+def the_main_one(name: str) -> str:
+    """Why a series cannot be taken for an input."""
+    return f"the series for {name} is the one that the model runs on"
+
+
 def _known(candidate: Candidate, named: Mapping[str, str]) -> None:
     names = [one.name for one in candidate.card.more_inputs]
     if strange := sorted(set(named) - set(names)):
@@ -115,7 +120,7 @@ def _known(candidate: Candidate, named: Mapping[str, str]) -> None:
 
 async def _as_said(name: str, uid: str, main: Input, archive: SeriesArchive) -> _Found:
     if uid == main.series_instance_uid:
-        raise UnfitInputError(f"the series for {name} is the one that the model runs on")
+        raise UnfitInputError(the_main_one(name))
     study = await archive.study_of(uid)
     if not study:
         raise UnfitInputError(f"there is no such series for {name}")
@@ -132,7 +137,7 @@ async def _best(
         case InputFrom.SAME_STUDY:
             studies: Sequence[str] = [main.study_instance_uid]
         case InputFrom.EARLIER_STUDIES:
-            studies = await _others(main, archive, later=False)
+            studies = await _others(main, archive, journal, later=False)
     for study in studies:
         fitting = []
         for uid in await archive.series_of(study):
@@ -158,14 +163,19 @@ async def _settled(study: str, uid: str, archive: SeriesArchive) -> Series | Non
     return series if series.revision and not maker_of(series.attributes) else None
 
 
-async def _others(of: Input, archive: SeriesArchive, *, later: bool) -> list[str]:
+async def _others(of: Input, archive: SeriesArchive, journal: Journal, *, later: bool) -> list[str]:
     """The earlier or the later studies of the patient, the nearest first; one whose date is not known is neither."""
     own, patient = _moment(of.attributes), first(of.attributes, "PatientID")
     if not patient or not own[0]:
         return []
+    try:
+        studies = await archive.studies_of(patient)
+    except PermanentFault as fault:  # an ID that cannot be searched for must not cost the series its other models
+        journal.warning("studies.not_found", code=fault.code)
+        return []
     found = [
         (_moment(study), uid)
-        for study in await archive.studies_of(patient)
+        for study in studies
         if (uid := first(study, "StudyInstanceUID")) != of.study_instance_uid
         and same_patient(of.attributes, study)
         and _is_before(*((own, _moment(study)) if later else (_moment(study), own)))

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from services.chassis import telemetry
 from services.chassis.principal import Principal
-from services.worklist import handlers
+from services.worklist import handlers, inputs
 from services.worklist.errors import MissingInputError, NoSuchModelError, NothingToRunError, UnfitInputError
 from services.worklist.inputs import Chosen, choose
 from services.worklist.model import Job, JobState, Priority
@@ -63,8 +63,12 @@ async def ask(
         uids: Sequence[str] = [wish.series_instance_uid]
     else:
         uids = await archive.series_of(wish.study_instance_uid)
-    found, missing = [], None
+    chosen = {uid: name for name, uid in wish.inputs.items()}
+    found, missing, named = [], None, ""
     for uid in uids:
+        if uid in chosen:  # it goes beside another series of the study, if there is one
+            named = chosen[uid]
+            continue
         series = await archive.describe(wish.study_instance_uid, uid)
         if wish.series_instance_uid or handlers.selected([candidate], series.attributes, series.instances, journal):
             source = await _source(wish.study_instance_uid, uid, series, archive)
@@ -77,8 +81,10 @@ async def ask(
                     wish, candidate, source, series, beside=beside, principal=principal, jobs=jobs, dicomweb=dicomweb
                 )
             )
+    if not found and missing:
+        raise MissingInputError(wish.model, missing)
     if not found:
-        raise MissingInputError(wish.model, missing) if missing else NothingToRunError(wish.model)
+        raise UnfitInputError(inputs.the_main_one(named)) if named else NothingToRunError(wish.model)
     return found
 
 

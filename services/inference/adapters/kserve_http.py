@@ -82,7 +82,7 @@ async def ask(
             http.stream("POST", url, content=_body(header, sent.values()), headers=headers) as reply,
         ):
             data = await _read(reply, most_bytes)
-    except httpx.TransportError:
+    except (httpx.TransportError, ssl.SSLError):  # by TLS 1.3 a certificate may be refused after the handshake
         raise RemoteAway from None
     if reply.status_code in _AWAY:
         raise RemoteAway

@@ -100,7 +100,7 @@ async def test_an_input_that_the_model_can_do_without_may_be_missing_and_another
 
 
 async def test_what_is_wrong_with_a_prior_is_told_of_the_prior() -> None:
-    with pytest.raises(NotAVolume, match=r"slices are missing in 1 gaps \(input prior\)"):
+    with pytest.raises(NotAVolume, match=r"slices are missing in 1 gap \(input prior\)"):
         await infer(released(prior=4, gap=True), with_prior())
 
 

@@ -190,6 +190,13 @@ async def test_a_person_chooses_and_may_not_choose_another_patient() -> None:
             await ask(jobs, archive, PRIOR, "3", inputs=inputs)
 
 
+async def test_a_series_that_is_named_for_an_input_goes_beside_another_one_of_the_study() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20260101", "P", **{"1_1": CT, "1_2": CT})
+    (job,) = await ask(jobs, archive, PRIOR, "1", inputs={"prior": "1.2"})
+    assert priors(jobs) == [("1.1", ["1.2"])] and job.study_instance_uid == "1"
+
+
 async def test_nobody_without_an_id_or_with_another_birth_date_has_earlier_studies() -> None:
     archive, jobs = Archive(), MemoryJobs()
     archive.put("1", "20240101", "", **{"1_1": CT})
@@ -199,3 +206,17 @@ async def test_nobody_without_an_id_or_with_another_birth_date_has_earlier_studi
     one, other = ({"00100020": {"Value": ["P"]}, "00100030": {"Value": [born]}} for born in ("19500101", "19600101"))
     assert not same_patient(one, other)
     assert same_patient(one, {"00100020": {"Value": ["P"]}})
+
+
+async def test_a_patient_who_cannot_be_searched_for_costs_the_series_no_other_model() -> None:
+    class Strict(Archive):
+        async def studies_of(self, patient_id: str) -> Sequence[Attributes]:
+            raise PermanentFault("invalid-query", "the value of a key is not valid for it")
+
+    archive, jobs, journal = Strict(), MemoryJobs(), MemoryJournal()
+    archive.put("4", "20260101", "P", **{"4_1": CT})
+    plain = Candidate(card("plain"), compile_rule("true"))
+    settled = SeriesSettled("4", "4.1", 1, "d-4.1", 100)
+    await handlers.select(settled, candidates=[PRIOR, plain], archive=archive, jobs=jobs, journal=journal)
+    assert [job.model for job in jobs.jobs.values()] == ["plain"]
+    assert ("studies.not_found", {"code": "invalid-query"}) in journal.lines
