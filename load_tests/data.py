@@ -74,6 +74,34 @@ def _slice(number: int, study: str, series: str, syntax: str, patient: str) -> I
 
 
 @cache
+def _stored() -> tuple[Dataset, ...]:
+    return tuple(dcmread(path) for path in sorted(SAMPLE.glob("*.dcm")))
+
+
+def chest_ct(patient: str, slices: int = 100, *, native: bool = False) -> list[Instance]:
+    """The sample as a study of another patient, in its own transfer syntax unless `native`.
+
+    More slices than it has are the same ones over again, further up.
+    """
+    study, series, frame_of_reference = new_uid(), new_uid(), new_uid()
+    sample = _slices() if native else _stored()
+    heights = sorted(float(ds.ImagePositionPatient[2]) for ds in sample)
+    made = []
+    for number in range(slices):
+        at = number % len(sample)
+        ds = sample[at]
+        ds.PatientID, ds.PatientName, ds.FrameOfReferenceUID = patient, f"{patient}^Chest", frame_of_reference
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID = study, series, new_uid()
+        syntax = ExplicitVRLittleEndian if native else str(ds.file_meta.TransferSyntaxUID)
+        pixels, place = _frame(at, syntax) if native else ds.PixelData, list(ds.ImagePositionPatient)
+        rise = (heights[-1] - heights[0] + heights[1] - heights[0]) * (number // len(sample))
+        ds.ImagePositionPatient = [*place[:2], float(place[2]) + rise]
+        made.append(Instance(study, series, str(ds.SOPInstanceUID), _file(ds, syntax, pixels)))
+        ds.ImagePositionPatient = place
+    return made
+
+
+@cache
 def _frame(number: int, syntax: str) -> bytes:
     """The pixels of a slice in a transfer syntax; encoded once."""
     ds = _slices()[number]

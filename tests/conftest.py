@@ -27,7 +27,7 @@ from services.chassis.log import Log
 from services.contracts import subjects
 from services.launcher.settings import free_port
 
-pytest_plugins = ["tests.mesh"]
+pytest_plugins = ["tests.mesh", "tests.integration.inference_parts"]
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it in its processes; a test has no terminal
 
 _ROOT = Path(__file__).resolve().parent.parent

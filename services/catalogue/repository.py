@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from services.catalogue.errors import PackageRefusedError
-from services.contracts.card import CardError, ModelCard, PackageKind
+from services.contracts.card import CardError, CardInput, ModelCard, PackageKind
 from services.contracts.code import code_of
 from services.contracts.processing import processing_of
-from services.contracts.tensors import Output, Units, label_type, promised, sample_type, units_of
+from services.contracts.tensors import Output, Units, geometry_names, label_type, promised, sample_type, units_of
 
 RUNNER = Path(__file__).resolve().parents[2] / "deploy" / "triton" / "runner"
 
@@ -90,9 +90,15 @@ def described_card(card: ModelCard) -> dict[str, Any]:
 
 def configuration(card: ModelCard, served: str) -> str:
     """Triton's `config.pbtxt` of a model that our runner serves, by the name of `served`."""
-    units = units_of(card)
-    sample = _TYPES.get(np.dtype(sample_type(units)), _FLOAT)
-    free, volume = "-1", "-1, -1, -1" + (", 3" if units is Units.RGB else "")
+    units, free = units_of(card), "-1"
+    inputs = ",\n".join(
+        [
+            _volume(card.main_input),
+            '  { name: "spacing" data_type: TYPE_FP64 dims: [ 3 ] }',
+            '  { name: "direction" data_type: TYPE_FP64 dims: [ 3, 3 ] }',
+            *(line for one in card.more_inputs for line in _beside(one)),
+        ]
+    )
     dims = {
         Output.LABELS: (_TYPES[np.dtype(label_type(card))], "-1, -1, -1"),
         Output.PROBABILITIES: ("TYPE_UINT8", "-1, -1, -1, -1"),
@@ -111,12 +117,28 @@ def configuration(card: ModelCard, served: str) -> str:
 backend: "python"
 max_batch_size: 0
 input [
-  {{ name: "volume" data_type: {sample} dims: [ {volume} ] }},
-  {{ name: "spacing" data_type: TYPE_FP64 dims: [ 3 ] }},
-  {{ name: "direction" data_type: TYPE_FP64 dims: [ 3, 3 ] }}
+{inputs}
 ]
 output [
 {outputs}
 ]
 instance_group [ {{ count: 1 kind: KIND_CPU }} ]
 """
+
+
+def _volume(wanted: CardInput) -> str:
+    units = units_of(wanted)
+    sample = _TYPES.get(np.dtype(sample_type(units)), _FLOAT)
+    shape = "-1, -1, -1" + (", 3" if units is Units.RGB else "")
+    optional = "" if wanted.required else " optional: true"
+    return f'  {{ name: "{wanted.name}" data_type: {sample} dims: [ {shape} ]{optional} }}'
+
+
+def _beside(wanted: CardInput) -> list[str]:
+    """A further input and where it lies."""
+    optional = "" if wanted.required else " optional: true"
+    shapes = zip(geometry_names(wanted.name), ("3", "3, 3", "3"), strict=True)
+    return [
+        _volume(wanted),
+        *(f'  {{ name: "{name}" data_type: TYPE_FP64 dims: [ {shape} ]{optional} }}' for name, shape in shapes),
+    ]

@@ -130,6 +130,8 @@ def processing_of(card: ModelCard) -> Processing | None:
     """
     if card.kind not in DECLARED:
         return None
+    if card.more_inputs:
+        raise CardError(f"a package of kind {card.kind} takes one input; use the kind tool, application or triton")
     block = card.source.get("processing")
     if not isinstance(block, Mapping):
         raise CardError(f"the model card lacks the key 'processing', which a package of kind {card.kind} needs")

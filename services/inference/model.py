@@ -36,6 +36,7 @@ class Slice:
         position: centre of the first pixel, mm, LPS.
         pixel_spacing: between rows, between columns, mm.
         frame: its number in its instance, from 1.
+        frame_of_reference: pseudonymous UID of the space that the position is told in, or "".
     """
 
     series_instance_uid: str
@@ -46,6 +47,7 @@ class Slice:
     position: tuple[float, float, float]
     pixel_spacing: tuple[float, float]
     frame: int = 1
+    frame_of_reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ class Picture:
     pixel_spacing: tuple[float, float] | None
 
 
+_NOWHERE = (float("nan"),) * 3
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Geometry:
     """How slices stack up to a volume, or frames line up.
@@ -75,6 +80,7 @@ class Geometry:
         spacing: between planes, rows, columns, mm; NaN where that is not known.
         direction: 3x3; columns are the LPS unit vectors of column, row and plane index; of pictures the unit matrix.
         origin: centre of the first voxel, mm, LPS; None for pictures.
+        frame_of_reference: of the origin, or "".
     """
 
     order: tuple[int, ...]
@@ -82,6 +88,16 @@ class Geometry:
     spacing: tuple[float, float, float]
     direction: NDArray[np.float64]
     origin: tuple[float, float, float] | None = None
+    frame_of_reference: str = ""
+
+    def offset_of(self, other: Geometry) -> tuple[float, float, float]:
+        """From the first voxel to that of `other`, mm, LPS; NaN where they have no frame of reference in common."""
+        if self.origin is None or other.origin is None or not self.frame_of_reference:
+            return _NOWHERE
+        if other.frame_of_reference != self.frame_of_reference:
+            return _NOWHERE
+        across, down, along = (theirs - ours for ours, theirs in zip(self.origin, other.origin, strict=True))
+        return across, down, along
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +161,7 @@ def stack(slices: Sequence[Slice]) -> Geometry:
         NotAVolume: they are none, with the reason.
     """
     if len(slices) < MIN_SLICES:
-        raise NotAVolume(Refusal.TOO_FEW, f"it has {len(slices)} slices, and {MIN_SLICES} are the least")
+        raise NotAVolume(Refusal.TOO_FEW, f"it has {_count(len(slices), 'slice')}, and {MIN_SLICES} are the least")
     first = slices[0]
     _same(slices, first)
     across, down = np.array(first.row_cosines), np.array(first.column_cosines)
@@ -167,6 +183,7 @@ def stack(slices: Sequence[Slice]) -> Geometry:
         spacing=(step, *first.pixel_spacing),
         direction=np.stack([across, down, normal], axis=1),
         origin=(float(positions[0][0]), float(positions[0][1]), float(positions[0][2])),
+        frame_of_reference=first.frame_of_reference,
     )
 
 
@@ -233,7 +250,11 @@ def _even_step(depths: NDArray[np.float64]) -> float:
     gaps = steps > GAP * median
     if off.any() and (off == gaps).all():
         missing = int(np.rint(steps[gaps] / median - 1).sum())
-        raise NotAVolume(Refusal.MISSING_SLICES, f"about {missing} slices are missing in {int(gaps.sum())} gaps")
+        verb = "is" if missing == 1 else "are"
+        raise NotAVolume(
+            Refusal.MISSING_SLICES,
+            f"about {_count(missing, 'slice')} {verb} missing in {_count(int(gaps.sum()), 'gap')}",
+        )
     if off.any():
         raise NotAVolume(
             Refusal.UNEVEN_SPACING,
@@ -241,6 +262,10 @@ def _even_step(depths: NDArray[np.float64]) -> float:
             f"which is more than {SPACING_TOLERANCE:.0%} off the median of {median:.2f} mm",
         )
     return float((depths[-1] - depths[0]) / len(steps))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _straight(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> None:

@@ -92,11 +92,18 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
         keep: Annotated[
             str, typer.Option("--keep", help="Make a test case of this name of it. Look at the pictures first.")
         ] = "",
+        inputs: Annotated[
+            list[str] | None,
+            typer.Option("--input", metavar="NAME=FOLDER", help="The folder for a further input, such as a prior."),
+        ] = None,
     ) -> int:
         """Run a package on DICOM files without a mesh, with what the mesh would do before and after."""
         from services.launcher import trial  # late: it needs the whole of inference
 
-        return trial.main(package, folder, output, keep, console)
+        if any("=" not in one for one in inputs or ()):
+            raise LauncherError("an input is NAME=FOLDER, such as prior=/data/earlier")
+        more = {name: Path(path) for name, path in (one.split("=", 1) for one in inputs or ())}
+        return trial.main(package, folder, output, keep, console, more=more)
 
     @app.command()
     @command

@@ -12,9 +12,10 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ from rich.table import Table
 
 from services.catalogue.repository import RUNNER, described_card
 from services.chassis.faults import Fault
-from services.contracts.card import CardError, ModelCard, PackageKind
-from services.contracts.tensors import Units, sample_type
+from services.contracts.card import MAIN_INPUT, CardError, CardInput, ModelCard, PackageKind
+from services.contracts.tensors import Units, geometry_names, sample_type
 from services.inference import assembly
 from services.inference.adapters.npz import NpzResults
 from services.inference.adapters.pydicom import PydicomReader
@@ -64,8 +65,22 @@ class _Folder:
         return False
 
 
-def try_package(package: Path, folder: Path) -> tuple[Outcome, NDArray[Any]]:
-    """The package's answer to the files of the folder, checked against its card, and what it was given.
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """A series as a package is given it."""
+
+    layout: assembly.Layout
+    entries: Sequence[Entry]
+    volume: NDArray[Any]
+
+
+def try_package(
+    package: Path, folder: Path, more: Mapping[str, Path] = MappingProxyType({})
+) -> tuple[Outcome, Mapping[str, Given]]:
+    """The package's answer to the files of the folder, checked against its card, and what it was given by input.
+
+    Args:
+        more: folders of the further inputs, by their names.
 
     Raises:
         CardError: the card cannot be used, or the package brings a Triton model of its own.
@@ -77,27 +92,58 @@ def try_package(package: Path, folder: Path) -> tuple[Outcome, NDArray[Any]]:
     if card.kind in (PackageKind.TRITON, PackageKind.EXTERNAL):
         raise CardError(f"a package of kind {card.kind} is tried in the mesh")
     described = described_card(card)
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.read_bytes()[128:132] == b"DICM")
-    layout, entries, volume, seconds = asyncio.run(_assembled(card, folder, files))
+    wanted = {one.name: one for one in card.more_inputs}
+    lacking = [name for name, one in wanted.items() if one.required and name not in more]
+    if lacking or set(more) - set(wanted):
+        takes = " ".join(f"--input {name}=FOLDER" for name in wanted) or "no --input"
+        raise TrialFailed(f"{card.name} takes beside the folder: {takes}")
+    began = time.perf_counter()
+    given = {MAIN_INPUT: asyncio.run(_assembled(card.main_input, folder, _files(folder)))}
+    given |= {name: asyncio.run(_assembled(wanted[name], path, _files(path))) for name, path in more.items()}
     started = time.perf_counter()
-    prediction = Prediction(**_run(package.resolve(), described, layout, volume))
+    layout = given[MAIN_INPUT].layout
+    prediction = Prediction(**_run(package.resolve(), described, given))
     check(prediction, card, layout.geometry.shape)
-    frames = tuple((entries[index].sop_instance_uid, frame) for index, frame in layout.places)
+    frames = tuple((given[MAIN_INPUT].entries[index].sop_instance_uid, frame) for index, frame in layout.places)
     compute: dict[str, float | str | bool] = {
-        "assemble_seconds": round(seconds, 3),
+        "assemble_seconds": round(started - began, 3),
         "infer_seconds": round(time.perf_counter() - started, 3),
     }
-    return Outcome("trial", card, layout.geometry, frames, prediction, compute), volume
+    return Outcome("trial", card, layout.geometry, frames, prediction, compute), given
 
 
-def _run(package: Path, described: dict[str, Any], layout: assembly.Layout, volume: NDArray[Any]) -> dict[str, Any]:
+def tensors(given: Mapping[str, Given]) -> dict[str, NDArray[Any]]:
+    """What Triton would be sent, by the tensors' names."""
+    first = given[MAIN_INPUT].layout.geometry
+    made: dict[str, NDArray[Any]] = {}
+    for name, one in given.items():
+        geometry = one.layout.geometry
+        spacing, direction, offset = geometry_names(name) if name != MAIN_INPUT else ("spacing", "direction", "")
+        made[name], made[spacing] = one.volume, np.asarray(geometry.spacing, np.float64)
+        made[direction] = geometry.direction
+        if offset:
+            made[offset] = np.asarray(first.offset_of(geometry), np.float64)
+    return made
+
+
+def _run(package: Path, described: dict[str, Any], given: Mapping[str, Given]) -> dict[str, Any]:
     """The runner's answer, in the environment of Triton."""
     bin_folder = triton.installation().bin
     with tempfile.TemporaryDirectory(prefix="plexus-trial-") as name:
         work = Path(name)
-        np.save(work / "volume.npy", volume)
-        geometry = layout.geometry
-        job = {"card": described, "spacing": list(geometry.spacing), "direction": geometry.direction.tolist()}
+        sent = tensors(given)
+        for one in given:
+            np.save(work / f"{one}.npy", sent[one])
+        job = {
+            "card": described,
+            "spacing": sent["spacing"].tolist(),
+            "direction": sent["direction"].tolist(),
+            "more": {
+                one: {key: sent[f"{one}_{key}"].tolist() for key in ("spacing", "direction", "offset")}
+                for one in given
+                if one != MAIN_INPUT
+            },
+        }
         (work / "job.json").write_text(json.dumps(job))
         done = subprocess.run(
             [bin_folder / "python", "-m", "plexus_runner.once", package, work],
@@ -112,16 +158,17 @@ def _run(package: Path, described: dict[str, Any], layout: assembly.Layout, volu
             return {key: answer[key] for key in answer.files}
 
 
-async def _assembled(
-    card: ModelCard, folder: Path, files: Sequence[Path]
-) -> tuple[assembly.Layout, Sequence[Entry], NDArray[Any], float]:
-    started = time.perf_counter()
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.is_file() and path.read_bytes()[128:132] == b"DICM")
+
+
+async def _assembled(wanted: CardInput, folder: Path, files: Sequence[Path]) -> Given:
     entries = [
         Entry(path.name, f"2.25.{number}", hashlib.sha256(path.read_bytes()).hexdigest())
         for number, path in enumerate(files, start=1)
     ]
     work, reader = _Folder(folder), PydicomReader()
-    layout = await assembly.read_layout(entries, card, work=work, reader=reader, parallel=2, max_bytes=8 << 30)
+    layout = await assembly.read_layout(entries, wanted, work=work, reader=reader, parallel=2, max_bytes=8 << 30)
     shape = layout.geometry.shape
     full = (*shape, 3) if layout.units is Units.RGB else shape
     volume: NDArray[Any] = np.empty(full, sample_type(layout.units))
@@ -130,7 +177,7 @@ async def _assembled(
         return
 
     await assembly.fill(volume, entries, layout, work=work, reader=reader, parallel=2, progress=progress)
-    return layout, entries, volume, time.perf_counter() - started
+    return Given(layout, entries, volume)
 
 
 def pictures(outcome: Outcome, volume: NDArray[Any]) -> list[tuple[int, Image.Image]]:
@@ -175,30 +222,37 @@ def tell(outcome: Outcome, console: Console) -> None:
     console.print(f"shape {outcome.geometry.shape}, {dict(outcome.compute)}", highlight=False)
 
 
-def keep(package: Path, name: str, outcome: Outcome, volume: NDArray[Any]) -> Path:
+def keep(package: Path, name: str, outcome: Outcome, given: Mapping[str, Given]) -> Path:
     """Make a test case of it: what went in, and what came out as what is expected. Gives its folder."""
-    case, geometry = package / "tests" / name, outcome.geometry
+    case = package / "tests" / name
     case.mkdir(parents=True, exist_ok=True)
-    spacing = np.asarray(geometry.spacing, np.float64)
-    np.savez_compressed(case / "input.npz", volume=volume, spacing=spacing, direction=geometry.direction)
+    np.savez_compressed(case / "input.npz", allow_pickle=False, **tensors(given))
     np.savez_compressed(case / "expected.npz", allow_pickle=False, **outcome.prediction.arrays())
     return case
 
 
-def main(package: Path, folder: Path, out: Path, case: str = "", console: Console | None = None) -> int:
+def main(
+    package: Path,
+    folder: Path,
+    out: Path,
+    case: str = "",
+    console: Console | None = None,
+    *,
+    more: Mapping[str, Path] = MappingProxyType({}),
+) -> int:
     """Try it, and say how it went."""
     console = console or Console()
     try:
-        outcome, volume = try_package(package, folder)
+        outcome, given = try_package(package, folder, more)
     except (CardError, Fault, TrialFailed, SetupError, OSError, yaml.YAMLError) as error:
         console.print(str(error), highlight=False, markup=False, soft_wrap=True)
         return 1
     out.mkdir(parents=True, exist_ok=True)
     (out / "result.npz").write_bytes(NpzResults().pack(outcome))
-    for plane, picture in pictures(outcome, volume):
+    for plane, picture in pictures(outcome, given[MAIN_INPUT].volume):
         picture.save(out / f"plane-{plane + 1:04}.png")
     tell(outcome, console)
     console.print(f"written: {out}/result.npz and pictures", highlight=False)
     if case:
-        console.print(f"kept as a test case: {keep(package, case, outcome, volume)}", highlight=False)
+        console.print(f"kept as a test case: {keep(package, case, outcome, given)}", highlight=False)
     return 0

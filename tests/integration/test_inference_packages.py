@@ -17,11 +17,7 @@ from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
 from services.launcher import trial
-from tests.integration.inference_parts import (  # noqa: F401  # fixtures
-    everything_card,
-    triton_address,
-    triton_settings,
-)
+from tests.integration.inference_parts import compared_card, everything_card
 from tests.packages import shipped_cards
 from tests.unit.inference.series import make_slice
 from tests.unit.models.phantom import SPACING, chest, dice
@@ -48,7 +44,7 @@ async def ask(address: str, card: ModelCard, volume: np.ndarray, mode: SharedMem
 
 
 async def test_the_network_of_ct_unet_runs_over_a_chest(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     cards: dict[str, ModelCard],
 ) -> None:
     phantom = chest()
@@ -59,7 +55,7 @@ async def test_the_network_of_ct_unet_runs_over_a_chest(
 
 
 async def test_an_application_and_a_tool_without_a_picture_answer(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     cards: dict[str, ModelCard],
 ) -> None:
     phantom = chest()
@@ -71,7 +67,7 @@ async def test_an_application_and_a_tool_without_a_picture_answer(
 
 
 async def test_what_a_tool_refuses_fails_that_request_and_no_other(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     cards: dict[str, ModelCard],
 ) -> None:
     image = np.zeros((1, 60, 80), np.float32)
@@ -84,7 +80,7 @@ async def test_what_a_tool_refuses_fails_that_request_and_no_other(
 
 @pytest.mark.parametrize("mode", [SharedMemory.ON, SharedMemory.OFF])
 async def test_every_output_comes_back_from_a_loop_in_colour_however_tensors_travel(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     mode: SharedMemory,
 ) -> None:
     loop = np.random.default_rng(4).integers(0, 255, (3, 20, 30, 3), np.uint8)
@@ -111,10 +107,31 @@ def test_a_package_is_tried_on_a_folder_without_a_mesh(tmp_path: Path) -> None:
 
     for index in range(4):
         (tmp_path / f"{index}.dcm").write_bytes(make_slice(index, plain))
-    outcome, volume = trial.try_package(ROOT / "models" / "ct-fat", tmp_path)
+    outcome, given = trial.try_package(ROOT / "models" / "ct-fat", tmp_path)
+    volume = given["volume"].volume
     assert outcome.prediction.labels is not None and (volume == -100).all()
     assert outcome.prediction.measurements is not None
     voxels = np.count_nonzero(outcome.prediction.labels)
     assert outcome.prediction.measurements[0, 0] == pytest.approx(voxels * 2.5 * 0.8 * 0.7 / 1000)
     assert all(picture.size == (32, 32) for _, picture in trial.pictures(outcome, volume))
     assert trial.main(ROOT / "models" / "xr-body", tmp_path, tmp_path / "out") == 1  # four images are not one
+
+
+@pytest.mark.parametrize("mode", [SharedMemory.ON, SharedMemory.OFF])
+async def test_a_prior_travels_beside_its_series_however_tensors_travel(
+    triton_address: str,
+    mode: SharedMemory,
+) -> None:
+    card = compared_card()
+    now, prior = np.full((3, 4, 5), 2, np.int16), np.full((2, 6, 7), 3, np.float32)
+    geometry = Geometry((0, 1, 2), (3, 4, 5), (2.0, 1.0, 1.0), np.eye(3), (0.0, 0.0, 0.0), "2.25.1")
+    beside = Geometry((0, 1), (2, 6, 7), (5.0, 1.0, 1.0), np.eye(3), (1.0, 2.0, 4.0), "2.25.1")
+    async with triton.connected(triton_address, shared_memory=mode, log=Log("test"), health=Health()) as models:
+        for more, volume in (({"prior": beside}, 2 * 6 * 7 * 3 + 7), ({}, -1)):
+            async with models.room(card, now.shape, {name: one.shape for name, one in more.items()}) as room:
+                room.volume[:] = now
+                for name in more:
+                    room.more[name][:] = prior
+                answer = await room.infer(geometry, more)
+                check(answer, card, now.shape)
+                assert answer.measurements is not None and answer.measurements.tolist() == [[volume]]

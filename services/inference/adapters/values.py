@@ -27,11 +27,7 @@ def check_units(ds: Dataset, frame: int, units: Units) -> None:
             _hounsfield(ds, frame)
         case Units.SUV:
             if ds.get("Units") != _SUV_BY_WEIGHT or _rescale(ds, frame) is None:
-                raise NotAVolume(
-                    Refusal.NOT_SUV,
-                    "its values are not standardised uptake values (Units GML); "
-                    "send the series that the scanner or the workstation has normalised by body weight",
-                )
+                raise NotAVolume(Refusal.NOT_SUV, "its values are not standardised uptake values (Units GML)")
         case Units.STORED | Units.DISPLAY | Units.RGB:
             return
 

@@ -39,6 +39,14 @@ class ResultView(BaseModel):
     sop_class_uid: str
 
 
+class InputView(BaseModel):
+    """A series that a job takes beside the one that it is about."""
+
+    name: str
+    study_instance_uid: str
+    series_instance_uid: str
+
+
 class JobView(BaseModel):
     """A job as the outside sees it."""
 
@@ -66,6 +74,7 @@ class JobView(BaseModel):
     performer: Performer
     deadline: datetime | None
     admitted_at: datetime | None
+    inputs: list[InputView]
     shadow: str
     shadowed_at: datetime | None
 
@@ -90,6 +99,10 @@ class Wanted(BaseModel):
     priority: Priority = Priority.MEDIUM
     deadline: AwareDatetime | None = None
     force: bool = False
+    inputs: Annotated[
+        dict[Annotated[str, Field(max_length=32)], Annotated[str, Field(pattern=_UID)]], Field(max_length=7)
+    ] = {}
+    """Series by the names of the model's further inputs, where its rules are not to choose."""
 
 
 class LabelView(BaseModel):
@@ -158,7 +171,9 @@ def router(
     @routes.post("/jobs")
     async def run_model(wanted: Wanted, principal: Caller) -> JobList:
         """Ask for a run: the jobs that do it, which may be there already (`force` makes it again)."""
-        wish = runs.Wish(wanted.model, wanted.study, wanted.series, wanted.priority, wanted.deadline, wanted.force)
+        wish = runs.Wish(
+            wanted.model, wanted.study, wanted.series, wanted.priority, wanted.deadline, wanted.force, wanted.inputs
+        )
         asked = await runs.ask(
             wish,
             principal=principal,

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -43,9 +44,11 @@ class Toy(ImageProcessingTool):
 """
 
 
-def run(folder: Path, card: ModelCard, volume: NDArray[Any] = VOLUME) -> Prediction:
+def run(
+    folder: Path, card: ModelCard, volume: NDArray[Any] = VOLUME, more: Mapping[str, Any] = MappingProxyType({})
+) -> Prediction:
     described = json.loads(json.dumps(described_card(card)))
-    answer = Prediction(**runner_of(folder, described).run(volume, np.array([2.0, 1.0, 1.0]), np.eye(3)))
+    answer = Prediction(**runner_of(folder, described).run(volume, np.array([2.0, 1.0, 1.0]), np.eye(3), more))
     check(answer, card, volume.shape[:3])
     return answer
 

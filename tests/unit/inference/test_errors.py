@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 
+import pytest
+
 from services.chassis.faults import PassingFault, PermanentFault
 from services.inference import errors
-from services.inference.errors import ModelFailed
+from services.inference.errors import ModelFailed, NotAPicture, NotAVolume, Refusal
 
 FAULTS = [
     value
@@ -22,6 +24,14 @@ def test_every_fault_stands_in_the_drawn_tree_under_its_parent() -> None:
     passing, _, permanent = drawn.partition("PermanentFault\n")
     for fault in FAULTS:
         assert f" {fault.__name__} " in (passing if issubclass(fault, PassingFault) else permanent)
+
+
+@pytest.mark.parametrize("refusal", Refusal)
+def test_every_refusal_says_what_is_wrong_and_then_what_to_do(refusal: Refusal) -> None:
+    for fault in (NotAVolume, NotAPicture):
+        wrong, _, advice = fault(refusal, "something is odd").reason.partition("; ")
+        assert wrong.endswith(": something is odd")
+        assert advice.split()[0] in ("send", "run")
 
 
 def test_the_words_of_a_model_are_kept_short_and_on_one_line() -> None:

@@ -77,7 +77,7 @@ def test_one_slice_is_no_volume() -> None:
 def test_a_missing_slice_is_named_and_counted() -> None:
     refusal, reason = refusal_of(at(0, 2.5, 5, 12.5, 15))
     assert refusal is Refusal.MISSING_SLICES
-    assert "about 2 slices are missing in 1 gaps" in reason
+    assert "about 2 slices are missing in 1 gap;" in reason
 
 
 def test_uneven_spacing_is_refused_with_its_range() -> None:

@@ -63,7 +63,16 @@ def test_modules_that_packages_carry_a_copy_of_are_equal() -> None:
 
 
 def test_packages_need_nothing_but_numpy_and_scipy() -> None:
-    allowed = {"__future__", "dataclasses", "itertools", "typing", "numpy", "scipy", "triton_python_backend_utils"}
+    allowed = {
+        "__future__",
+        "collections",
+        "dataclasses",
+        "itertools",
+        "typing",
+        "numpy",
+        "scipy",
+        "triton_python_backend_utils",
+    }
     for path in MODELS.glob("*/triton/1/*.py"):
         siblings = {other.stem for other in path.parent.glob("*.py")}
         imported = set(re.findall(r"^(?:from|import) ([A-Za-z_]+)", path.read_text("utf-8"), re.MULTILINE))

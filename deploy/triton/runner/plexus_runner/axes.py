@@ -5,7 +5,7 @@ Axes are permuted and reversed, never rotated: an oblique series stays oblique. 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from typing import Any
@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+Finish = Callable[[NDArray[np.float32]], NDArray[Any]]
+_SLAB = 16
+"""So many planes are in hand at a time."""
 SIDES = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
 """To which LPS coordinate a letter belongs, and whether it grows that way."""
 
@@ -78,6 +81,11 @@ class Grid:
         """Whether no interpolation is needed."""
         return self.shape == self.source and all(step == 1 for step in self.steps)
 
+    @property
+    def home(self) -> tuple[int, ...]:
+        """The source's shape as it is: planes, rows, columns."""
+        return tuple(self.source[axis] for axis in np.argsort(self.order))
+
     def view(self, array: NDArray[Any]) -> NDArray[Any]:
         """A source array [plane, row, column] along the network's axes; no copy."""
         turned = array.transpose(self.order)
@@ -105,16 +113,25 @@ class Grid:
             np.clip(np.rint(place), 0, count - 1).astype(np.intp)
             for place, count in zip(self._places(), self.shape, strict=True)
         ]
-        result = np.empty(tuple(self.source[axis] for axis in np.argsort(self.order)), array.dtype)
+        result = np.empty(self.home, array.dtype)
         turned = self.view(result)
         for plane, index in enumerate(near[0]):  # plane by plane: fancy indexing copies
             turned[plane] = array[index][np.ix_(near[1], near[2])]
         return result
 
-    def smooth(self, array: NDArray[np.float32]) -> NDArray[np.float32]:
-        """An array of the network's grid on the source grid [plane, row, column], linear."""
-        found = array if self.is_source else linear(array, self._places())
-        return np.ascontiguousarray(self.back(found), np.float32)
+    def smooth(self, array: NDArray[Any], out: NDArray[Any], finish: Finish | None = None) -> None:
+        """Writes an array of the network's grid on the source grid to `out` [plane, row, column], linear.
+
+        Args:
+            array: on the network's grid.
+            out: of the source's shape.
+            finish: what is made of the numbers before they become those of `out`.
+        """
+        places, turned = self._places(), self.view(out)
+        for start in range(0, len(turned), _SLAB):
+            part = slice(start, start + _SLAB)
+            slab = array[part] if self.is_source else linear(array, [places[0][part], *places[1:]])
+            turned[part] = slab if finish is None else finish(np.asarray(slab, np.float32))
 
     def _places(self) -> list[NDArray[Any]]:
         return [
@@ -140,14 +157,23 @@ def linear(array: NDArray[Any], places: Sequence[NDArray[Any]]) -> NDArray[np.fl
     """`array` at the crossings of `places`, axis by axis; beyond its ends it goes on as it ends."""
     shrinking = sorted(range(array.ndim), key=lambda axis: len(places[axis]) / array.shape[axis])
     for axis in shrinking:
-        place = np.clip(places[axis], 0, array.shape[axis] - 1)
-        low = np.minimum(np.floor(place).astype(np.intp), max(array.shape[axis] - 2, 0))
-        high = np.minimum(low + 1, array.shape[axis] - 1)
-        share = (place - low).astype(np.float32).reshape([-1 if one == axis else 1 for one in range(array.ndim)])
-        first = array.take(low, axis).astype(np.float32, copy=False)
-        second = array.take(high, axis).astype(np.float32, copy=False)
+        array = _along(array, axis, places[axis])
+    return np.asarray(array, np.float32)
+
+
+def _along(array: NDArray[Any], axis: int, places: NDArray[Any]) -> NDArray[np.float32]:
+    """`array` at `places` of one axis. Slab by slab: what is made on the way is twice as large as the result."""
+    places = np.clip(places, 0, array.shape[axis] - 1)
+    low = np.minimum(np.floor(places).astype(np.intp), max(array.shape[axis] - 2, 0))
+    high = np.minimum(low + 1, array.shape[axis] - 1)
+    share = (places - low).astype(np.float32).reshape([-1 if one == axis else 1 for one in range(array.ndim)])
+    made = np.empty([len(places) if one == axis else length for one, length in enumerate(array.shape)], np.float32)
+    across = 1 if axis == 0 else 0
+    for start in range(0, array.shape[across], _SLAB):
+        slab = tuple(slice(start, start + _SLAB) if one == across else slice(None) for one in range(array.ndim))
+        first = array[slab].take(low, axis).astype(np.float32, copy=False)
+        second = array[slab].take(high, axis).astype(np.float32, copy=False)
         second -= first
         second *= share
-        second += first
-        array = second
-    return np.asarray(array, np.float32)
+        np.add(first, second, out=made[slab])
+    return made

@@ -9,13 +9,17 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plexus_runner import beside
+from plexus_runner.beside import Beside
 from plexus_runner.refusals import Refused
 
 _RUNNER = Path(__file__).resolve().parents[1]
@@ -32,13 +36,22 @@ class CodeRunner:
             raise Refused(f"the package lacks the file {card['code']['main']}")
 
     def run(
-        self, volume: NDArray[Any], spacing: NDArray[np.float64], direction: NDArray[np.float64]
+        self,
+        volume: NDArray[Any],
+        spacing: NDArray[np.float64],
+        direction: NDArray[np.float64],
+        more: Mapping[str, Beside] = MappingProxyType({}),
     ) -> dict[str, NDArray[Any]]:
         """The outputs, by name."""
         with tempfile.TemporaryDirectory(prefix="plexus-code-") as name:
             folder = Path(name)
             np.save(folder / "volume.npy", volume)
-            job = {"card": self._card, "spacing": list(spacing), "direction": direction.tolist()}
+            job = {
+                "card": self._card,
+                "spacing": list(spacing),
+                "direction": direction.tolist(),
+                "more": beside.write(more, folder),
+            }
             (folder / "job.json").write_text(json.dumps(job))
             self._wait(folder)
             return _read(folder / "answer.npz")

@@ -41,6 +41,8 @@ class _Onnx:
         options = onnxruntime.SessionOptions()
         options.enable_cpu_mem_arena = False  # what a window took is given back after it
         options.log_severity_level = 3
+        # Threads that wait sleep: spinning costs a fifth of the processor time, and others want it (load_tests).
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         on_gpu = [name for name in onnxruntime.get_available_providers() if name == "CUDAExecutionProvider"]
         try:
             self._session = onnxruntime.InferenceSession(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plexus_runner.beside import Beside
 from plexus_runner.confined import CodeRunner
 from plexus_runner.networks import open_network
 from plexus_runner.pipeline import Pipeline
@@ -18,9 +20,13 @@ class Runner(Protocol):
     """Makes of an input the arrays that the card promises."""
 
     def run(
-        self, volume: NDArray[Any], spacing: NDArray[np.float64], direction: NDArray[np.float64]
+        self,
+        volume: NDArray[Any],
+        spacing: NDArray[np.float64],
+        direction: NDArray[np.float64],
+        more: Mapping[str, Beside] = ...,
     ) -> dict[str, NDArray[Any]]:
-        """The outputs, by name.
+        """The outputs, by name; `more`: the further inputs by theirs.
 
         Raises:
             Refused: with what to do.

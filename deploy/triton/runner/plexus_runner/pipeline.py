@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from plexus_runner import labels as label_maps
 from plexus_runner.axes import Grid
+from plexus_runner.beside import Beside
 from plexus_runner.intensity import Intensity
 from plexus_runner.networks import Network
 from plexus_runner.refusals import Refused
@@ -28,8 +30,14 @@ class Pipeline:
         self._values = [int(label["value"]) for label in card.get("labels") or []]
         self._network = network
 
-    def run(self, volume: NDArray[Any], spacing: NDArray[np.float64], direction: NDArray[np.float64]) -> Arrays:
-        """The outputs, by name."""
+    def run(
+        self,
+        volume: NDArray[Any],
+        spacing: NDArray[np.float64],
+        direction: NDArray[np.float64],
+        more: Mapping[str, Beside] = MappingProxyType({}),
+    ) -> Arrays:
+        """The outputs, by name. A declared network takes one input: the card is refused otherwise."""
         channels = [volume[..., colour] for colour in range(3)] if volume.ndim == 4 else [volume]
         grid = self._grid(channels[0].shape, spacing, direction)
         sampled = [grid.sampled(grid.view(channel)) for channel in channels]
@@ -125,11 +133,15 @@ class Pipeline:
             label_maps.tidy(labels, block["largest_component"], block["minimum_ml"] * 1000 / np.prod(grid.spacing))
             made["labels"] = grid.nearest(labels)
         if chances is not None:
-            made["probabilities"] = np.stack([np.rint(grid.smooth(one)).astype(np.uint8) for one in chances])
+            made["probabilities"] = np.empty((len(chances), *grid.home), np.uint8)
+            for one, place in zip(chances, made["probabilities"], strict=True):
+                grid.smooth(one, place, np.rint)
         if shown is not None and "map" in self._owed:
-            made["map"] = grid.smooth(shown)
+            made["map"] = np.empty(grid.home, np.float32)
+            grid.smooth(shown, made["map"])
         if shown is not None and "image" in self._owed:
-            made["image"] = np.clip(np.rint(grid.smooth(shown)), 0, 65535).astype(np.uint16)
+            made["image"] = np.empty(grid.home, np.uint16)
+            grid.smooth(shown, made["image"], lambda slab: np.clip(np.rint(slab), 0, 65535))
         return made
 
     def _numbers(self, channels: list[NDArray[Any]], intensity: Intensity) -> Arrays:

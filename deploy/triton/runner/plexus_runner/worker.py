@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from plexus_runner import adapters
+from plexus_runner import adapters, beside
 from plexus_runner.refusals import Refused
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 1, 38, 22, 2
@@ -34,10 +34,11 @@ def main() -> None:
     """Run the package's code once."""
     folder, package, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     job = json.loads((folder / "job.json").read_text())
-    volume = np.load(folder / "volume.npy", mmap_mode="r")
+    volume, more = np.load(folder / "volume.npy", mmap_mode="r"), beside.read(folder)
     confine(memory)
     try:
-        answer = adapters.answer(_load(package, job["card"]["code"]["main"], job["card"]), job, volume, folder)
+        module = _load(package, job["card"]["code"]["main"], job["card"])
+        answer = adapters.answer(module, job, volume, folder, more)
     except Refused as error:
         sys.exit(str(error))
     except MemoryError:

@@ -33,6 +33,14 @@ def bounds(mask: Mask) -> tuple[slice, slice, slice]:
     return box
 
 
+def counts(pieces: NDArray[np.int32], length: int, weights: NDArray[Any] | None = None) -> NDArray[Any]:
+    """`np.bincount`, plane by plane: it turns what it counts, and what that weighs, into numbers of 64 bits."""
+    total: NDArray[Any] = np.zeros(length, np.int64 if weights is None else np.float64)
+    for number, plane in enumerate(pieces):
+        total += np.bincount(plane.ravel(), None if weights is None else weights[number].ravel(), length)
+    return total
+
+
 def body_and_air(hu: NDArray[np.float32]) -> tuple[Mask, Mask]:
     """The body with its holes filled, and all air that is enclosed within a slice.
 
@@ -44,7 +52,7 @@ def body_and_air(hu: NDArray[np.float32]) -> tuple[Mask, Mask]:
     things, count = ndimage.label(ndimage.binary_erosion(~air, IN_PLANE, iterations=2))
     if count == 0:
         return np.zeros_like(air), np.zeros_like(air)
-    sizes = np.bincount(things.ravel())
+    sizes = counts(things, count + 1)
     sizes[0] = 0
     body = ndimage.binary_dilation(things == sizes.argmax(), IN_PLANE, iterations=2)
     return filled(body, IN_PLANE), enclosed

@@ -8,8 +8,8 @@ thick for a cortex, is taken out first. Islands that lie between the lungs are v
 from __future__ import annotations
 
 import numpy as np
-from body import IN_PLANE, Mask, ball, body_and_air, bounds, filled
-from grid import Coarse, PatientAxes
+from body import IN_PLANE, Mask, ball, body_and_air, bounds, counts, filled
+from grid import SLAB, Coarse, PatientAxes
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -89,7 +89,7 @@ def _bone(coarse: Coarse, body: Mask, between_lungs: Mask) -> Mask:
     pieces, count = ndimage.label(hard)
     if count == 0:
         return np.zeros_like(body)
-    sizes = np.bincount(pieces.ravel())
+    sizes = counts(pieces, count + 1)
     keep = np.zeros(count + 1, bool)
     boxes = ndimage.find_objects(pieces)
     for piece in np.flatnonzero(sizes * voxel_ml >= ISLAND_ML):
@@ -102,12 +102,10 @@ def _bone(coarse: Coarse, body: Mask, between_lungs: Mask) -> Mask:
 def _contrast(smooth: NDArray[np.float32], spacing: tuple[float, float, float]) -> Mask:
     """Vessels and heart chambers full of contrast medium, and metal."""
     voxel_ml = float(np.prod(spacing)) / 1000
-    low, high = ndimage.minimum_filter(smooth, 3), ndimage.maximum_filter(smooth, 3)
-    even = (low > POOL_HU) & (high - low < np.maximum(POOL_EVENNESS, 0.4 * high))
-    pieces, _ = ndimage.label(even)
+    pieces, count = ndimage.label(_even(smooth))
     found = ndimage.binary_opening(smooth > DENSE_HU, ball(DENSE_RADIUS_MM, spacing))
     reach = [int(np.ceil(POOL_RING_MM / step)) for step in spacing]
-    sizes = np.bincount(pieces.ravel())
+    sizes = counts(pieces, count + 1)
     for piece, box in enumerate(ndimage.find_objects(pieces), start=1):
         if sizes[piece] * voxel_ml < POOL_ML:
             continue
@@ -122,10 +120,22 @@ def _contrast(smooth: NDArray[np.float32], spacing: tuple[float, float, float]) 
     return np.asarray(bright | found)
 
 
+def _even(smooth: NDArray[np.float32]) -> Mask:
+    """What is bright and differs little from its neighbours."""
+    even = np.zeros(smooth.shape, bool)
+    for start in range(0, len(smooth), SLAB):
+        low_end = max(0, start - 1)
+        part = smooth[low_end : start + SLAB + 1]
+        here = slice(start - low_end, start - low_end + SLAB)
+        low, high = ndimage.minimum_filter(part, 3)[here], ndimage.maximum_filter(part, 3)[here]
+        even[start : start + SLAB] = (low > POOL_HU) & (high - low < np.maximum(POOL_EVENNESS, 0.4 * high))
+    return even
+
+
 def _between_lungs(air: Mask, spacing: tuple[float, float, float]) -> Mask:
     """Whatever has lung on both sides in its row: lungs, mediastinum, heart."""
-    pieces, _ = ndimage.label(air)
-    sizes = np.bincount(pieces.ravel()) * float(np.prod(spacing)) / 1000
+    pieces, count = ndimage.label(air)
+    sizes = counts(pieces, count + 1) * float(np.prod(spacing)) / 1000
     sizes[0] = 0
     lungs = (sizes > LUNG_PIECE_ML)[pieces]
     left = np.maximum.accumulate(lungs, axis=2)
@@ -136,13 +146,13 @@ def _between_lungs(air: Mask, spacing: tuple[float, float, float]) -> Mask:
 def _mediastinal(hard: Mask, between_lungs: Mask, voxel_ml: float) -> Mask:
     """Vessels in and between the lungs that are too narrow to be pools: they touch no bone, or hardly any."""
     pieces, count = ndimage.label(hard & between_lungs)
-    sizes = np.bincount(pieces.ravel(), minlength=2)
-    sizes[0] = 0
     if count == 0:
         return np.zeros_like(hard)
+    sizes = counts(pieces, count + 1)
+    sizes[0] = 0
     depth = np.cumsum(between_lungs.any(axis=2), axis=1, dtype=np.float32)  # rows into the chest, per slice
     depth /= np.maximum(depth[:, -1:], 1)
-    depths = np.bincount(pieces.ravel(), weights=np.broadcast_to(depth[..., None], hard.shape).ravel())
+    depths = counts(pieces, count + 1, np.broadcast_to(depth[..., None], hard.shape))
     touching = np.bincount(pieces[ndimage.binary_dilation(hard & ~between_lungs)], minlength=len(sizes))
     loose = (touching == 0) | ((touching < VESSEL_TOUCH * sizes) & (depths < FRONT * sizes))
     vessel = loose & (sizes * voxel_ml < SPINE_ML)
@@ -154,9 +164,9 @@ def _with_marrow(bone: Mask, smooth: NDArray[np.float32], contrast: Mask, spacin
     """Closes the cortex and fills what it encloses, but neither the spinal canal nor a vessel."""
     closed = ndimage.binary_closing(np.pad(bone, 4), ball(MARROW_CLOSING_MM, spacing))[4:-4, 4:-4, 4:-4]
     closed = (closed & (smooth > 0) & ~contrast) | bone
-    holes, _ = ndimage.label(filled(closed, IN_PLANE) & ~closed, structure=IN_PLANE)
-    sizes = np.bincount(holes.ravel())
-    means = np.bincount(holes.ravel(), weights=smooth.ravel()) / np.maximum(sizes, 1)
+    holes, count = ndimage.label(filled(closed, IN_PLANE) & ~closed, structure=IN_PLANE)
+    sizes = counts(holes, count + 1)
+    means = counts(holes, count + 1, smooth) / np.maximum(sizes, 1)
     marrow = (means > MARROW_HU) | ((sizes * spacing[1] * spacing[2] < MARROW_MM2) & (means > -100))
     marrow[0] = False
     return np.asarray(closed | (marrow[holes] & ~contrast))
@@ -169,7 +179,10 @@ def _refine(fine: NDArray[np.int16], coarse: Coarse, bone: Mask) -> NDArray[np.u
     border = outer & ~sure
     # The border lies where brightness falls to half of what is next to it.
     half = np.clip(ndimage.maximum_filter(coarse.hu, 3) / 2, *BORDER_RANGE_HU)
-    calm = ndimage.uniform_filter(fine, (1, 3, 3))
-    result = coarse.refine(sure, fine.shape).astype(np.uint8)
-    result[coarse.refine(border, fine.shape) & (calm > coarse.refine(half, fine.shape))] = BONE
+    result = np.zeros(fine.shape, np.uint8)
+    for part, block in coarse.slabs(len(fine)):  # what is made on the full grid is twice as large as the volume
+        inside, shape = result[block], fine[block].shape
+        calm = ndimage.uniform_filter(fine[block], (1, 3, 3))
+        inside[coarse.refine(sure[part], shape)] = BONE
+        inside[coarse.refine(border[part], shape) & (calm > coarse.refine(half[part], shape))] = BONE
     return result

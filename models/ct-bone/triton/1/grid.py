@@ -7,6 +7,7 @@ copies equal.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import permutations, product
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+SLAB = 8
+"""So many planes of the coarse grid are refined at a time."""
 AIR_HU = -1024
 """What padding outside the scanner's field of view counts as."""
 
@@ -90,6 +93,12 @@ class Coarse:
                 total += np.maximum(part, AIR_HU)
         total /= fz * fy * fx
         return cls(total, (fz, fy, fx), (spacing[0] * fz, spacing[1] * fy, spacing[2] * fx))
+
+    def slabs(self, planes: int) -> Iterator[tuple[slice, slice]]:
+        """Slabs of the coarse grid, and of the fine one of so many planes that they lie on."""
+        for start in range(0, -(-planes // self.factors[0]), SLAB):
+            end = start + SLAB
+            yield slice(start, end), slice(start * self.factors[0], min(end * self.factors[0], planes))
 
     def refine(self, mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
         """Repeats coarse voxels to the fine grid of `shape`."""

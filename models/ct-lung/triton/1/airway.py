@@ -7,7 +7,7 @@ through ever less dark voxels until the region bursts into the lung: the last on
 from __future__ import annotations
 
 import numpy as np
-from body import IN_PLANE, Mask, ball
+from body import IN_PLANE, Mask, ball, counts
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -32,7 +32,7 @@ def find_trachea(air: Mask, body: Mask, spacing: tuple[float, float, float]) -> 
     if count == 0:
         return None
     index = np.arange(1, count + 1)
-    area = np.bincount(pieces.ravel(), minlength=count + 1)[1:] * spacing[1] * spacing[2]
+    area = counts(pieces, count + 1)[1:] * spacing[1] * spacing[2]
     boxes = ndimage.find_objects(pieces)
     height = np.array([box[1].stop - box[1].start for box in boxes]) * spacing[1]
     width = np.array([box[2].stop - box[2].start for box in boxes]) * spacing[2]

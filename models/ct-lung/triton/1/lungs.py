@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 from airway import find_trachea, grow_airway, main_airway
-from body import LUNG_HU, Mask, body_and_air, bounds, filled
+from body import LUNG_HU, Mask, body_and_air, bounds, counts, filled
 from grid import AIR_HU, Coarse, PatientAxes
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -31,6 +31,8 @@ SMALLEST_PART = 0.05
 BALANCE = 0.15
 """The smaller lung has at least this share of the larger one, else the two are taken to be still joined."""
 CLOSING_MM = 7.0
+SLAB = 16
+"""So many planes are in hand at a time where what is made on the way is large."""
 LADDER = ((-400, 1), (-500, 1), (-600, 1), (-700, 1), (-700, 2), (-750, 2), (-750, 3), (-750, 4))
 """Threshold and erosions by which lungs that touch come apart, gentlest first."""
 EMPHYSEMA_HU = -950
@@ -109,7 +111,7 @@ def _separate(coarse: Coarse, parenchyma: Mask, body: Mask) -> NDArray[np.uint8]
         core = ndimage.binary_erosion(inside & (hu < limit), iterations=erosions)
         marks = _mark(hu, core, body[box], voxel_ml, middle)
         first = marks if first is None else first
-        if marks is not None and _balanced(np.bincount(marks.ravel(), minlength=3)[1:3]):
+        if marks is not None and _balanced(counts(marks, BUBBLE + 1)[1:3]):
             break
     else:
         marks = _cut(first, middle, 0.1 * len(columns)) if first is not None else None
@@ -117,6 +119,7 @@ def _separate(coarse: Coarse, parenchyma: Mask, body: Mask) -> NDArray[np.uint8]
         return None
     sides = np.zeros(parenchyma.shape, np.uint8)
     sides[box] = _spread(marks, inside)
+    _drop_parts(sides[box])
     return sides
 
 
@@ -144,10 +147,9 @@ def _mark(hu: NDArray[np.float32], core: Mask, body: Mask, voxel_ml: float, midd
     pieces, count = ndimage.label(core)
     if count == 0:
         return None
-    sizes = np.bincount(pieces.ravel(), minlength=count + 1)
-    dark = np.bincount(pieces.ravel(), weights=(hu < GAS_HU).ravel(), minlength=count + 1)
-    within = np.bincount(pieces.ravel(), weights=body.ravel(), minlength=count + 1)
-    centres = np.array(ndimage.sum_labels(np.broadcast_to(np.arange(hu.shape[2]), hu.shape), pieces, range(count + 1)))
+    sizes = counts(pieces, count + 1)
+    dark, within = counts(pieces, count + 1, hu < GAS_HU), counts(pieces, count + 1, body)
+    centres = counts(pieces, count + 1, np.broadcast_to(np.arange(hu.shape[2]), hu.shape))
     sizes[0] = 0
     lung = (sizes * voxel_ml >= SMALLEST_LUNG_ML / 4) & (dark < GAS_SHARE * sizes) & (within > 0.5 * sizes)
     if not lung.any() or sizes[lung].max() * voxel_ml < SMALLEST_LUNG_ML:
@@ -170,15 +172,27 @@ def _spread(marks: NDArray[np.uint8], inside: Mask) -> NDArray[np.uint8]:
     for piece in np.flatnonzero(named.sum(axis=1) > 1):
         box = bounds(pieces == piece)
         here = pieces[box] == piece
-        nearest = ndimage.distance_transform_edt((marks[box] == 0) | ~here, return_distances=False, return_indices=True)
-        sides[box][here] = marks[box][tuple(nearest)][here]
+        sides[box][here] = _nearest(marks[box], here)
     sides[sides == BUBBLE] = 0
+    return sides
+
+
+def _nearest(marks: NDArray[np.uint8], here: Mask) -> NDArray[np.uint8]:
+    """The name of the mark that is nearest to each voxel of `here`, of those in it."""
+    apart = (marks == 0) | ~here
+    index = ndimage.distance_transform_edt(apart, return_distances=False, return_indices=True)
+    named: NDArray[np.uint8] = marks[tuple(axis[here] for axis in index)]
+    return named
+
+
+def _drop_parts(sides: NDArray[np.uint8]) -> None:
+    """Drops what is not joined to the bulk of a lung."""
     for side in SIDES:
         parts, part_count = ndimage.label(sides == side, ANY_NEIGHBOUR)
-        sizes = np.bincount(parts.ravel(), minlength=part_count + 1)
+        sizes = counts(parts, part_count + 1)
         sizes[0] = 0
-        sides[np.isin(parts, np.flatnonzero((sizes > 0) & (sizes < SMALLEST_PART * sizes.max())))] = 0
-    return sides
+        small = (sizes > 0) & (sizes < SMALLEST_PART * sizes.max())
+        sides[small[parts]] = 0
 
 
 def _close(lung: Mask, side: int, labels: NDArray[np.uint8], spacing: tuple[float, float, float]) -> None:
@@ -190,13 +204,25 @@ def _close(lung: Mask, side: int, labels: NDArray[np.uint8], spacing: tuple[floa
     tight = lung[box]
     # Room around it, so that the ball never leaves the array.
     room = np.pad(tight, tuple((p, p) for p in pad))
-    near = ndimage.distance_transform_edt(~room, sampling=spacing) <= CLOSING_MM
-    closed = ndimage.distance_transform_edt(near, sampling=spacing) > CLOSING_MM
+    closed = ~_near(~_near(room, spacing), spacing)
     closed |= room
     closed = closed[tuple(slice(p, -p) for p in pad)]
     closed = filled(closed)
     target = labels[box]
     target[closed & (target == 0)] = side
+
+
+def _near(mask: Mask, spacing: tuple[float, float, float]) -> Mask:
+    """What is within CLOSING_MM of `mask`. Slab by slab: a distance transform takes 60 bytes a voxel."""
+    reach = int(np.ceil(CLOSING_MM / spacing[0]))
+    near = np.zeros_like(mask)
+    for start in range(0, len(mask), SLAB):
+        low = max(0, start - reach)
+        part = mask[low : start + SLAB + reach]
+        if part.any():
+            distances = ndimage.distance_transform_edt(~part, sampling=spacing)
+            near[start : start + SLAB] = distances[start - low : start - low + SLAB] <= CLOSING_MM
+    return near
 
 
 def _refine(fine: NDArray[np.int16], coarse: Coarse, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -213,6 +239,8 @@ def _refine(fine: NDArray[np.int16], coarse: Coarse, labels: NDArray[np.uint8]) 
         box = bounds(outer)
         wide = tuple(slice(s.start * f, s.stop * f) for s, f in zip(box, coarse.factors, strict=True))
         target, values = result[wide], fine[wide]
-        target[coarse.refine(sure[box], target.shape)] = side
-        target[coarse.refine(border[box], target.shape) & (values < LUNG_HU)] = side
+        for part, block in coarse.slabs(target.shape[0]):  # the masks on the full grid are as large as the result
+            inside, shape = target[block], target[block].shape
+            inside[coarse.refine(sure[box][part], shape)] = side
+            inside[coarse.refine(border[box][part], shape) & (values[block] < LUNG_HU)] = side
     return result

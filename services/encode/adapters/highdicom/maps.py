@@ -7,6 +7,7 @@ import numpy as np
 from pydicom import Dataset
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
+from services.encode.adapters.highdicom.evidence import note_beside
 from services.encode.adapters.highdicom.segmentation import code_string, organise
 from services.encode.adapters.highdicom.source import Sources
 from services.encode.adapters.highdicom.stand_ins import settle, stand_ins
@@ -42,7 +43,7 @@ def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
         pixel_array=np.where(there, values, np.float32(nothing)),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
-        voi_lut_transformations=[hd.VOILUTTransformation((low + high) / 2, max(high - low, 1e-6))],
+        voi_lut_transformations=[_window(low, high)],
         content_label=code_string(card.name),
         content_description=author.text(card.title),
         content_creator_name=f"{PRODUCT}^{author.text(card.name)}",
@@ -51,6 +52,7 @@ def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
     if not there.all():
         ds.FloatPixelPaddingValue = ds.FloatPixelPaddingRangeLimit = nothing
     settle(ds, sources)
+    note_beside(ds, sources)
     organise(ds, author)
     ds.Laterality = sources.first.get("Laterality")
     author.sign(ds)
@@ -64,3 +66,10 @@ def _below(low: float, high: float) -> float:
     """
     step = (high - low or 1) / 256
     return float(min(np.float32(low - step), np.nextafter(np.float32(low), np.float32(-np.inf))))
+
+
+def _window(low: float, high: float) -> hd.VOILUTTransformation:
+    """From the smallest to the largest value; a width below 1 is for exact functions alone (PS3.3 C.11.2.1.3.2)."""
+    width = max(high - low, 1e-6)
+    exact = hd.VOILUTFunctionValues.LINEAR_EXACT if width < 1 else None
+    return hd.VOILUTTransformation((low + high) / 2, width, voi_lut_function=exact)

@@ -11,6 +11,7 @@ import numpy as np
 from pydicom import Dataset
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
+from services.encode.adapters.highdicom.evidence import note_beside
 from services.encode.adapters.highdicom.source import Layout, Sources
 from services.encode.adapters.highdicom.stand_ins import settle, stand_ins
 from services.encode.errors import CardMismatch
@@ -70,6 +71,7 @@ def build_segmentation(
     )
     if sources.layout is not Layout.SLIDE:
         settle(seg, sources)
+    note_beside(seg, sources)
     organise(seg, author)
     # A label map describes its background as well (PS3.3 C.8.20.2.3.3): last, because OHIF takes colours by place.
     seg.SegmentSequence = sorted(seg.SegmentSequence, key=lambda item: (item.SegmentNumber == 0, item.SegmentNumber))
