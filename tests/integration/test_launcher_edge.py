@@ -158,6 +158,8 @@ def test_the_root_leads_to_the_viewer_and_a_study_to_its_own_page(client: httpx.
 def test_the_viewer_is_served_with_its_assets_and_our_configuration(client: httpx.Client) -> None:
     page = client.get("/viewer")
     assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-security-policy"].startswith("default-src 'self' ")
+    assert "//" not in page.headers["content-security-policy"], "nobody else is named"
     assert 'src="/viewer/app.bundle.' in page.text
     assert client.get("/viewer/viewer?StudyInstanceUIDs=1.2").text == page.text
     configuration = client.get("/viewer/app-config.js")

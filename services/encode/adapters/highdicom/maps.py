@@ -14,9 +14,6 @@ from services.encode.adapters.highdicom.stand_ins import settle, stand_ins
 from services.encode.errors import CardMismatch
 from services.encode.model import Kind, Task
 
-_NOTHING = float(np.finfo(np.float32).min)
-"""Float Pixel Padding Value (PS3.3 C.7.6.24): where the model had nothing to say."""
-
 
 def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
     """The Parametric Map of a job.
@@ -31,6 +28,7 @@ def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
         raise CardMismatch("it has no map")
     there = np.isfinite(values)
     low, high = (float(values[there].min()), float(values[there].max())) if there.any() else (0.0, 0.0)
+    nothing = _below(low, high)
     mapping = hd.pm.RealWorldValueMapping(
         lut_label=code_string(card.map.name),
         lut_explanation=author.text(card.map.name),
@@ -42,7 +40,7 @@ def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
     )
     ds: Dataset = hd.pm.ParametricMap(
         source_images=stand_ins(sources),
-        pixel_array=np.where(there, values, np.float32(_NOTHING)),
+        pixel_array=np.where(there, values, np.float32(nothing)),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
         voi_lut_transformations=[_window(low, high)],
@@ -52,13 +50,22 @@ def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
         **author.of_instance(Kind.PM),
     )
     if not there.all():
-        ds.FloatPixelPaddingValue = ds.FloatPixelPaddingRangeLimit = _NOTHING
+        ds.FloatPixelPaddingValue = ds.FloatPixelPaddingRangeLimit = nothing
     settle(ds, sources)
     note_beside(ds, sources)
     organise(ds, author)
     ds.Laterality = sources.first.get("Laterality")
     author.sign(ds)
     return ds
+
+
+def _below(low: float, high: float) -> float:
+    """Float Pixel Padding Value (PS3.3 C.7.6.24), where the model had nothing to say: a little under the values.
+
+    OHIF multiplies what it reads and takes its colours from all of it: with padding far away the map is grey.
+    """
+    step = (high - low or 1) / 256
+    return float(min(np.float32(low - step), np.nextafter(np.float32(low), np.float32(-np.inf))))
 
 
 def _window(low: float, high: float) -> hd.VOILUTTransformation:
