@@ -67,11 +67,13 @@ class Batch:
 
     Attributes:
         cpu: processor seconds a study, by part; `others` of what else ran.
+        seconds: how long processor seconds were counted, from the first byte sent.
         load: of the machine just before.
     """
 
     jobs: tuple[Turnaround, ...]
     cpu: Mapping[str, float]
+    seconds: float
     load: float
 
     @property
@@ -104,6 +106,10 @@ class Measured:
     def per_minute(self, at_once: int) -> float:
         """Studies a minute: the median of the batches."""
         return statistics.median(steps.per_minute(batch.jobs) for batch in self.of(at_once))
+
+    def others(self, at_once: int) -> float:
+        """Cores that were busy with other things meanwhile: the median of the batches."""
+        return statistics.median(batch.cpu["others"] * at_once / batch.seconds for batch in self.of(at_once))
 
     def cpu(self, at_once: int, part: str = "") -> float:
         """Processor seconds a study, of a part or of the whole mesh: the median of the batches."""
@@ -165,13 +171,14 @@ def _batch(mesh: Mesh, edge: Edge, watch: Footprint, count: int, ct: Ct) -> Batc
     url = f"{mesh.settings.url('edge')}/dicom-web/studies"
     requests = [lean.post(url, data.RELATED, body) for together in zip(*bodies, strict=True) for body in together]
     watch.begin()
+    began = time.monotonic()
     known = {job.id for job in edge.jobs(limit="1000")}
     lean.drive(url, requests, min(_CONNECTIONS, count))
     del bodies, requests
     jobs = _ended(edge, known, count)
-    spent = watch.cpu()
+    spent, seconds = watch.cpu(), time.monotonic() - began
     told = tuple(_told(mesh, job) for job in jobs)
-    return Batch(told, {part: seconds / count for part, seconds in spent.items()}, before)
+    return Batch(told, {part: one / count for part, one in spent.items()}, seconds, before)
 
 
 def _ended(edge: Edge, known: set[str], count: int) -> list[Job]:
@@ -193,35 +200,33 @@ def _told(mesh: Mesh, job: Job) -> Turnaround:
 
 def markdown(found: Sequence[Measured]) -> str:
     """The tables."""
-    return "\n\n".join([*(_times(one) for one in found), _memory(found)])
+    return f"{_times(found)}\n\n{_memory(found)}"
 
 
-def _times(found: Measured) -> str:
-    counts = sorted({batch.at_once for batch in found.batches})
+def _times(found: Sequence[Measured]) -> str:
+    columns = [(one, count) for one in found for count in sorted({batch.at_once for batch in one.batches})]
     lines = [
-        f"| {found.model}, seconds, median | " + " | ".join(f"{count} at once" for count in counts) + " |",
-        "|---|" + "---:|" * len(counts),
+        "| seconds, median | " + " | ".join(f"{one.model}, {count} at once" for one, count in columns) + " |",
+        "|---|" + "---:|" * len(columns),
     ]
 
-    def row(name: str, cells: Sequence[str]) -> None:
-        lines.append(f"| {name} | {' | '.join(cells)} |")
+    def row(name: str, cell: Callable[[Measured, int], str]) -> None:
+        lines.append(f"| {name} | {' | '.join(cell(one, count) for one, count in columns)} |")
 
     def seconds(name: str, what: Callable[[Turnaround], float]) -> None:
-        row(name, [_number(found.median(count, what)) for count in counts])
+        row(name, lambda one, count: _number(one.median(count, what)))
 
     for step in Step:
         seconds(f"*{step}*" if step in WAITS else step, partial(_seconds_of, step))
     seconds("**settled to stored**", lambda job: job.total)
-    row("the slowest", [_number(max(job.total for batch in found.of(n) for job in batch.jobs)) for n in counts])
+    row("the slowest", lambda one, count: _number(max(job.total for batch in one.of(count) for job in batch.jobs)))
     seconds("overhead: all but compute", lambda job: job.overhead)
     seconds("overhead : compute", lambda job: job.overhead / job.seconds[Step.COMPUTE])
-    row("**studies a minute**", [f"{found.per_minute(count):.1f}" for count in counts])
-    row(
-        "× of one after the other", [f"{found.per_minute(count) / found.per_minute(counts[0]):.2f}" for count in counts]
-    )
-    row("processor seconds a study", [f"{found.cpu(count):.1f}" for count in counts])
-    row("of them Triton, model included", [f"{found.cpu(count, 'triton'):.1f}" for count in counts])
-    row("processor seconds of others meanwhile", [f"{found.cpu(count, 'others') * count:.1f}" for count in counts])
+    row("**studies a minute**", lambda one, count: f"{one.per_minute(count):.1f}")
+    row("× of one after the other", lambda one, count: f"{one.per_minute(count) / one.per_minute(1):.2f}")
+    row("processor seconds a study", lambda one, count: f"{one.cpu(count):.1f}")
+    row("of them Triton, model included", lambda one, count: f"{one.cpu(count, 'triton'):.1f}")
+    row("cores that others took meanwhile", lambda one, count: f"{one.others(count):.1f}")
     return "\n".join(lines)
 
 

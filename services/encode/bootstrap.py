@@ -109,10 +109,12 @@ class LateEncoder:
 
 
 async def _warm_up(stopping: asyncio.Event) -> None:
-    """Import highdicom while the mesh starts, so that the first job does not wait for it."""
+    """Load highdicom while the mesh starts, so that the first job does not wait for it."""
 
     def load() -> None:
-        import services.encode.adapters.highdicom  # noqa: F401
+        from services.encode.adapters.highdicom import warm_up
+
+        warm_up()
 
     await asyncio.to_thread(load)
     await stopping.wait()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as triton  # exists only inside the backend's process
+from plexus_runner.memory import give_back
 
 PACKAGE = Path(__file__).resolve().parents[1] / "package"
 
@@ -19,6 +20,7 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, Any]) -> None:
         """Reads the card. The weights are read by the first request: a broken package must not stop the server."""
+        give_back()
         self._card = json.loads((PACKAGE / "card.json").read_text(encoding="utf-8"))
         self._runner: Any = None
 

@@ -7,6 +7,7 @@ from functools import partial
 from io import BytesIO
 from typing import TypeVar
 
+from highdicom._standard_utils import get_module_attribute_map
 from pydicom import Dataset
 
 from services.chassis import telemetry
@@ -29,6 +30,11 @@ _REFUSALS = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError
 """What highdicom and pydicom raise on input that they cannot put into an object; their texts may quote a header."""
 _Built = Sequence[Dataset]
 T = TypeVar("T")
+
+
+def warm_up() -> None:
+    """Read highdicom's table of the standard's modules, 22 MB of JSON, which it would read for the first document."""
+    get_module_attribute_map()
 
 
 class HighdicomEncoder:
