@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from uuid import uuid4
 
 from services.archive.errors import IllegalUid
 from services.chassis.principal import Principal
+from services.contracts import records
 from services.contracts.events import Action, AuditRecorded, Outcome
 from services.dicom import uids
 from services.dicom.layout import Layout
@@ -110,17 +110,12 @@ def access(
     instances: int = 0, outcome: Outcome = Outcome.SUCCESS, reason_code: str = "",
 ) -> AuditRecorded:  # fmt: skip
     """The audit record of one access. `detail` is a fixed word, never a value of the request."""
-    return AuditRecorded(
-        record_id=uuid4().hex,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        service="archive",
-        action=action,
-        outcome=outcome,
+    return records.of(
+        "archive",
+        action,
+        outcome,
+        caller,
         reason_code=reason_code,
-        caller=caller.subject,
-        institution=caller.institution,
-        proved_by=caller.proved_by,
-        source=caller.source,
         study_instance_uid=resource.study_instance_uid if resource else "",
         series_instance_uid=resource.series_instance_uid if resource else "",
         sop_instance_uid=resource.sop_instance_uid if resource else "",
@@ -135,7 +130,7 @@ def total(first: AuditRecorded, *, instances: int, frames: int, size: int) -> Au
     return replace(
         first,
         record_id=f"{first.record_id}.total",
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        at=records.moment(datetime.now(UTC)),
         sop_instance_uid="",
         detail=f"{first.detail}-total",
         instances=instances,

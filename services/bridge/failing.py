@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Final, Protocol
-from uuid import uuid4
 
 from services.bridge.exchanging import Recipient, Request
 from services.chassis import telemetry
 from services.chassis.faults import PassingFault
 from services.chassis.log import Log
+from services.contracts import records
 from services.contracts.events import Action, AuditRecorded, Outcome
 
 _MOST_STUDIES: Final = 100
@@ -45,17 +44,12 @@ class Failures:
 
 
 def _record(request: Request, to: Recipient, study: str, instances: int, reason: str) -> AuditRecorded:
-    principal = request.peer.principal()
-    return AuditRecorded(
-        record_id=uuid4().hex,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        service="bridge",
-        action=Action.TRANSFER_OUT,
-        outcome=Outcome.FAILURE,
+    return records.of(
+        "bridge",
+        Action.TRANSFER_OUT,
+        Outcome.FAILURE,
+        request.peer.principal(),
         reason_code=reason,
-        caller=principal.subject,
-        proved_by=principal.proved_by,
-        source=principal.source,
         study_instance_uid=study,
         instances=instances,
         trace_id=telemetry.trace_id(),

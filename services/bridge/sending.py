@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from services.bridge.errors import AbandonedError, UnheldError, UnreachableError
@@ -19,8 +18,9 @@ from services.bridge.ports import Library, Records, Sink
 from services.chassis.faults import Fault, PassingFault
 from services.chassis.log import Log
 from services.chassis.principal import Principal
+from services.contracts import records
 from services.contracts.card import ResultKind
-from services.contracts.events import Action, AuditRecorded, JobCompleted, Outcome, Result
+from services.contracts.events import Action, JobCompleted, Outcome, Result
 
 Rules = Mapping[str, frozenset[str]]
 """The kinds of results that go to an AE title."""
@@ -139,15 +139,13 @@ class Sending:
 
     async def _record(self, event: JobCompleted, ae_title: str, sent: Sequence[Result], code: str = "") -> None:
         record_id = f"{event.job_id}.sent.{ae_title}" + (f".{code}" if code else "")
-        record = AuditRecorded(
+        record = records.of(
+            "bridge",
+            Action.TRANSFER_OUT,
+            Outcome.FAILURE if code else Outcome.SUCCESS,
+            _PRINCIPAL,
             record_id=record_id,
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            service="bridge",
-            action=Action.TRANSFER_OUT,
-            outcome=Outcome.FAILURE if code else Outcome.SUCCESS,
             reason_code=code,
-            caller=_PRINCIPAL.subject,
-            proved_by=_PRINCIPAL.proved_by,
             destination=ae_title,
             study_instance_uid=sent[0].study_instance_uid,
             job_id=event.job_id,

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 from services.catalogue import model as rules
 from services.catalogue.errors import ModelBrokenError, NoSuchModelError, VersionConflictError
@@ -15,6 +14,7 @@ from services.catalogue.model import Change, Model, State, Version
 from services.catalogue.ports import Decision, Environments, Journal, Models, ModelServer, Package, Packages
 from services.chassis import telemetry
 from services.chassis.principal import Principal
+from services.contracts import records
 from services.contracts.card import ModelCard, PackageKind
 from services.contracts.events import Action, AuditRecorded, Outcome
 
@@ -288,16 +288,12 @@ def decided(model: Model, version: Version, what: str, principal: Principal, *al
 
 
 def _record(version: Version, what: str, principal: Principal, at: datetime) -> AuditRecorded:
-    return AuditRecorded(
-        record_id=uuid4().hex,
-        at=at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        service="catalogue",
-        action=Action.CONFIGURE,
-        outcome=Outcome.SUCCESS,
-        caller=principal.subject,
-        institution=principal.institution,
-        proved_by=principal.proved_by,
-        source=principal.source,
+    return records.of(
+        "catalogue",
+        Action.CONFIGURE,
+        Outcome.SUCCESS,
+        principal,
+        at=at,
         trace_id=telemetry.trace_id(),
         detail=f"model-{what}",
         about=str(version),

@@ -1,12 +1,84 @@
-"""The audit records that every service makes alike: of its own life, and of who came to its door."""
+"""How the services make their audit records: of what somebody did, of their own life, of who came to their door."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Protocol, TypedDict, Unpack
 from uuid import uuid4
 
 from services.contracts.events import Action, AuditRecorded, Outcome
+
+
+class Who(Protocol):
+    """Whoever did it: a `services.chassis.principal.Principal`."""
+
+    @property
+    def subject(self) -> str:
+        """Who."""
+
+    @property
+    def institution(self) -> str:
+        """On whose behalf."""
+
+    @property
+    def proved_by(self) -> str:
+        """How we know."""
+
+    @property
+    def source(self) -> str:
+        """From where."""
+
+
+class Where(TypedDict, total=False):
+    """What it was done with, and why it was refused; see `AuditRecorded`."""
+
+    reason_code: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    instances: int
+
+
+class Particulars(Where, total=False):
+    """All that a record may hold beside who did what, and when."""
+
+    job_id: str
+    trace_id: str
+    detail: str
+    about: str
+    destination: str
+    destination_address: str
+
+
+def of(
+    service: str,
+    action: Action,
+    outcome: Outcome,
+    who: Who,
+    *,
+    record_id: str = "",
+    at: datetime | None = None,
+    **particulars: Unpack[Particulars],
+) -> AuditRecorded:
+    """Somebody did something, or was refused it.
+
+    Args:
+        record_id: the same for what is said twice, such as a job that is delivered again; without it, a new one.
+        at: when; without it, now.
+    """
+    return AuditRecorded(
+        record_id=record_id or uuid4().hex,
+        at=moment(at or datetime.now(UTC)),
+        service=service,
+        action=action,
+        outcome=outcome,
+        caller=who.subject,
+        institution=who.institution,
+        proved_by=who.proved_by,
+        source=who.source,
+        **particulars,
+    )
 
 
 def life(service: str, *, started: bool, settings: Iterable[str] = ()) -> AuditRecorded:
@@ -18,7 +90,7 @@ def life(service: str, *, started: bool, settings: Iterable[str] = ()) -> AuditR
     """
     return AuditRecorded(
         record_id=uuid4().hex,
-        at=_now(),
+        at=moment(datetime.now(UTC)),
         service=service,
         action=Action.START if started else Action.STOP,
         outcome=Outcome.SUCCESS,
@@ -39,7 +111,7 @@ def door(
     """
     return AuditRecorded(
         record_id=uuid4().hex,
-        at=_now(),
+        at=moment(datetime.now(UTC)),
         service=service,
         action=Action.ASSOCIATE if refused else Action.LOGIN,
         outcome=Outcome.REFUSED if refused else Outcome.SUCCESS,
@@ -52,5 +124,6 @@ def door(
     )
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
+def moment(at: datetime) -> str:
+    """A time as records hold it: to the millisecond, in UTC."""
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 from services.chassis import telemetry
 from services.chassis.faults import Fault
 from services.chassis.principal import Principal
+from services.contracts import records
 from services.contracts.events import (
     Action,
-    AuditRecorded,
     JobCompleted,
     JobFailed,
     JobInferred,
@@ -132,19 +132,16 @@ async def _record(
     attempt: int = 1,
     events: Events,
 ) -> None:
-    caller = Principal.service("encode")
     # Named after the job, not at random: a job that is delivered again is one line in the log of accesses.
     record_id = f"{job_id}.{attempt}.encode.{outcome}" if code else f"{job_id}.encode.{outcome}"
     await events.say(
-        AuditRecorded(
+        records.of(
+            "encode",
+            Action.RESULT,
+            outcome,
+            Principal.service("encode"),
             record_id=record_id,
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            service="encode",
-            action=Action.RESULT,
-            outcome=outcome,
             reason_code=code,
-            caller=caller.subject,
-            proved_by=caller.proved_by,
             study_instance_uid=study,
             job_id=job_id,
             instances=instances,

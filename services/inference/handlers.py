@@ -7,7 +7,6 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
@@ -18,9 +17,10 @@ from services.chassis import telemetry
 from services.chassis.faults import Fault
 from services.chassis.principal import Principal
 from services.contracts import events as said
+from services.contracts import records
 from services.contracts import telemetry as names
 from services.contracts.card import ModelCard
-from services.contracts.events import AuditRecorded, Event, JobFailed, JobInferred, JobProgressed, JobReleased
+from services.contracts.events import Event, JobFailed, JobInferred, JobProgressed, JobReleased
 from services.contracts.remote import remote_of
 from services.contracts.work import result_key
 from services.inference import assembly
@@ -211,17 +211,14 @@ async def _record_transfer(event: JobReleased, card: ModelCard, *, events: Event
     remote = remote_of(card)
     if remote is None:
         return
-    caller = Principal.service("inference")
     record_id = f"{event.job_id}.{event.attempt}.sent"
     await events.say(
-        AuditRecorded(
+        records.of(
+            "inference",
+            said.Action.TRANSFER_OUT,
+            said.Outcome.SUCCESS,
+            Principal.service("inference"),
             record_id=record_id,
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            service="inference",
-            action=said.Action.TRANSFER_OUT,
-            outcome=said.Outcome.SUCCESS,
-            caller=caller.subject,
-            proved_by=caller.proved_by,
             job_id=event.job_id,
             instances=event.instances,
             trace_id=telemetry.trace_id(),
@@ -250,17 +247,14 @@ async def record(
     events: Events,
 ) -> None:
     """Say to the log of accesses that a model has run on a job's input; the same `record_id` once."""
-    caller = Principal.service("inference")
     await events.say(
-        AuditRecorded(
+        records.of(
+            "inference",
+            said.Action.JOB,
+            outcome,
+            Principal.service("inference"),
             record_id=record_id,
-            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-            service="inference",
-            action=said.Action.JOB,
-            outcome=outcome,
             reason_code=code,
-            caller=caller.subject,
-            proved_by=caller.proved_by,
             job_id=job_id,
             instances=instances,
             trace_id=telemetry.trace_id(),

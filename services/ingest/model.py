@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Self
-from uuid import UUID, uuid4
+from typing import Self, Unpack
+from uuid import UUID
 
 from services.chassis.principal import Principal
+from services.contracts import records
 from services.contracts.events import Action, AuditRecorded, Event, InstancesDeleted, InstancesStored, SeriesSettled
 from services.contracts.events import Outcome as AuditOutcome
 from services.dicom.part10 import ParsedInstance, Reason
@@ -265,31 +265,11 @@ def store_record(
     trace_id: str,
     detail: str,
     action: Action = Action.STORE,
-    instances: int = 1,
-    reason_code: str = "",
-    study_instance_uid: str = "",
-    series_instance_uid: str = "",
-    sop_instance_uid: str = "",
+    **where: Unpack[records.Where],
 ) -> AuditRecorded:
-    """The audit record of instances that were brought, or taken away. `detail` is a fixed word."""
-    return AuditRecorded(
-        record_id=uuid4().hex,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
-        service="ingest",
-        action=action,
-        outcome=outcome,
-        reason_code=reason_code,
-        caller=principal.subject,
-        institution=principal.institution,
-        proved_by=principal.proved_by,
-        source=principal.source,
-        study_instance_uid=study_instance_uid,
-        series_instance_uid=series_instance_uid,
-        sop_instance_uid=sop_instance_uid,
-        instances=instances,
-        trace_id=trace_id,
-        detail=detail,
-    )
+    """The audit record of instances that were brought, or taken away: of one, unless said. `detail` is a fixed word."""
+    where.setdefault("instances", 1)
+    return records.of("ingest", action, outcome, principal, trace_id=trace_id, detail=detail, **where)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from services.chassis import telemetry
 from services.chassis.principal import Principal
+from services.contracts import records
 from services.contracts import telemetry as names
 from services.contracts.card import ModelCard
 from services.contracts.events import (
@@ -252,16 +253,11 @@ def _stopped(job: Job) -> Facts:
 
 def audit(job: Job, principal: Principal, detail: str) -> AuditRecorded:
     """The record of what was done with a job."""
-    return AuditRecorded(
-        record_id=uuid4().hex,
-        at=now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        service="worklist",
-        action=Action.JOB,
-        outcome=Outcome.SUCCESS,
-        caller=principal.subject,
-        institution=principal.institution,
-        proved_by=principal.proved_by,
-        source=principal.source,
+    return records.of(
+        "worklist",
+        Action.JOB,
+        Outcome.SUCCESS,
+        principal,
         study_instance_uid=job.study_instance_uid,
         series_instance_uid=job.series_instance_uid,
         job_id=job.id,

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from uuid import uuid4
 
 from services.chassis import telemetry
 from services.chassis.principal import Principal
+from services.contracts import records
 from services.contracts.events import Action, AuditRecorded, Outcome
 from services.dicom import uids
 from services.dicom.dicom_json import DicomJson
@@ -221,17 +221,11 @@ def _moment(text: str) -> datetime | None:
 
 
 def _record(action: Action, caller: Caller, detail: str, item: WorkItem | None = None, *, count: int = 0) -> Facts:
-    who = caller.principal
-    recorded = AuditRecorded(
-        record_id=uuid4().hex,
-        at=handlers.now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        service="worklist",
-        action=action,
-        outcome=Outcome.SUCCESS,
-        caller=who.subject,
-        institution=who.institution,
-        proved_by=who.proved_by,
-        source=who.source,
+    recorded = records.of(
+        "worklist",
+        action,
+        Outcome.SUCCESS,
+        caller.principal,
         study_instance_uid=first(item.attributes, "StudyInstanceUID") if item else "",
         sop_instance_uid=item.uid if item else "",
         job_id=item.job_id if item else "",

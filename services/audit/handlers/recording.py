@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from uuid import uuid4
+from typing import Unpack
 
 from services.audit import model
 from services.audit.ports import Ledger
 from services.chassis import telemetry
 from services.chassis.principal import Principal
+from services.contracts import records
 from services.contracts.events import Action, AuditRecorded, Outcome
 
 _DETAIL_CHARACTERS = 2000
@@ -62,28 +62,20 @@ def reading(
     *,
     detail: str,
     action: Action = Action.AUDIT_READ,
-    study_instance_uid: str = "",
-    series_instance_uid: str = "",
     job_id: str = "",
-    instances: int = 0,
     about: str = "",
+    **where: Unpack[records.Where],
 ) -> AuditRecorded:
     """A record of what somebody did with the log."""
-    return AuditRecorded(
-        record_id=uuid4().hex,
-        at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        service="audit",
-        action=action,
-        outcome=Outcome.SUCCESS,
-        caller=principal.subject,
-        institution=principal.institution,
-        proved_by=principal.proved_by,
-        source=principal.source,
-        study_instance_uid=study_instance_uid,
-        series_instance_uid=series_instance_uid,
+    trace_id = telemetry.trace_id()
+    return records.of(
+        "audit",
+        action,
+        Outcome.SUCCESS,
+        principal,
         job_id=job_id,
-        instances=instances,
-        trace_id=telemetry.trace_id(),
+        trace_id=trace_id,
         detail=detail,
         about=about,
+        **where,
     )
