@@ -20,6 +20,8 @@ from uuid import uuid4
 import asyncpg
 import pytest
 import pytest_asyncio
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from services.chassis.bus import connected
 from services.chassis.health import Health
@@ -27,7 +29,7 @@ from services.chassis.log import Log
 from services.contracts import subjects
 from services.launcher.settings import free_port
 
-pytest_plugins = ["tests.mesh"]
+pytest_plugins = ["tests.mesh", "tests.integration.inference_parts"]
 os.environ.pop("COLUMNS", None)  # pytest-xdist sets it in its processes; a test has no terminal
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -42,19 +44,27 @@ def pytest_report_header() -> str:
     return f"wider DICOM data set ({SHARED_DATA}): {here}"
 
 
-_SHARED_PARTS = ("site", "triton_address")
-"""What takes long to start and is shared by many: its tests run in one process."""
+def _together(path: str) -> str:
+    """What runs in one process when several share the work: a file, or all that share what takes long to start."""
+    if path.startswith(("tests/e2e/", "tests/telemetry/")):
+        return "mesh"
+    return "triton" if path.startswith("tests/integration/test_inference") else path
+
+
+class _ByGroup(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return _together(nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByGroup:
+    """A process takes a group after the other (the groups of pytest-xdist 3.8 do not come through pytest 9.2)."""
+    return _ByGroup(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say which tests belong into one process when several share the work: those of a file, and those of the mesh.
-
-    The mesh comes first: it is what takes longest.
-    """
-    for item in items:
-        shares = any(name in getattr(item, "fixturenames", ()) for name in _SHARED_PARTS)
-        item.add_marker(pytest.mark.xdist_group("mesh" if shares else str(item.path.relative_to(_ROOT))))
-    items.sort(key=lambda item: next(item.iter_markers("xdist_group")).args != ("mesh",))
+    """The mesh first: it takes longest."""
+    items.sort(key=lambda item: _together(item.nodeid.partition("::")[0]) != "mesh")
 
 
 @pytest.fixture(scope="session")

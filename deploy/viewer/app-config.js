@@ -2,10 +2,14 @@
 window.config = {
   name: 'plexus',
   routerBasename: '/viewer',
-  extensions: [],
+  // ours: the panel that runs models
+  extensions: ['/viewer/plexus/extension.js'],
   modes: [],
-  // no tour over the images
-  customizationService: { global: { 'ohif.tours': { $set: [] } } },
+  customizationService: {
+    // no tour over the images
+    global: { 'ohif.tours': { $set: [] } },
+    mode: { '*': { rightPanels: { $push: ['plexus.panelModule.models'] } } },
+  },
   showStudyList: true,
   showWarningMessageForCrossOrigin: false,
   showCPUFallbackMessage: true,

@@ -8,6 +8,7 @@ Fault (chassis)
     ├── RefusedError                this instance cannot leave; its reason says why
     │   └── DoubtfulPixelsError     not before a person has looked at its pixels
     ├── SeriesChangedError          the series is no longer the one that the job was made for
+    ├── InputChangedError           the same of a series that the job takes beside it
     ├── DamagedInstanceError        the archive gave other bytes than it lists
     ├── NotReleasedError            no release of that job is known
     ├── ForeignObjectError          an object was not made of the job's input
@@ -95,6 +96,17 @@ class SeriesChangedError(PermanentFault):
     def __init__(self) -> None:
         super().__init__(
             "series-changed", "the series has changed since the job was made; its new revision has its own job"
+        )
+
+
+class InputChangedError(PermanentFault):
+    """Instances of a further input came or went after the job was made."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            "input-changed",
+            f"the series for the input {name} has changed or is gone since the job was made; "
+            "what came newly has a job of its own, for what is gone run the model again",
         )
 
 

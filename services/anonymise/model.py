@@ -131,12 +131,29 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleasedInput:
+    """A series that was let out beside the job's own.
+
+    Attributes:
+        name: of the model card's input.
+        sop_instance_uids: the originals.
+    """
+
+    name: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """What was let out for a job, in the words of the hospital zone.
 
     Attributes:
         input: key of the manifest in the work store.
+        instances: of all series.
         key_id: names the pseudonyms' key without telling it.
+        inputs: the series beside the job's own.
     """
 
     job_id: str
@@ -152,6 +169,7 @@ class Release:
     instances: int
     profile: str
     key_id: str
+    inputs: tuple[ReleasedInput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +177,8 @@ class Original:
     """The way back: what a job's pseudonyms stand for.
 
     Attributes:
-        sop_instance_uids: pseudonymous to original SOP Instance UID of every instance that was let out.
+        sop_instance_uids: pseudonymous to original SOP Instance UID of every instance of the series that was let out.
+        inputs: what was let out beside it.
     """
 
     study_instance_uid: str
@@ -167,3 +186,4 @@ class Original:
     revision: int
     supersedes: str
     sop_instance_uids: Mapping[str, str]
+    inputs: tuple[ReleasedInput, ...] = ()

@@ -36,6 +36,15 @@ class Airlock(calls.AnonymiseServicer):
             revision=original.revision,
             supersedes=original.supersedes,
             sop_instance_uids=original.sop_instance_uids,
+            inputs=[
+                calls.OriginalInput(
+                    name=one.name,
+                    study_instance_uid=one.study_instance_uid,
+                    series_instance_uid=one.series_instance_uid,
+                    sop_instance_uids=one.sop_instance_uids,
+                )
+                for one in original.inputs
+            ],
         )
 
     async def Restore(  # noqa: N802  # as above

@@ -29,6 +29,9 @@ class Index(Protocol):
     async def series_instances(self, study_instance_uid: str, series_instance_uid: str) -> list[InstanceRow]:
         """The instances of a series by Instance Number, without metadata and layout."""
 
+    async def settled_revision(self, study_instance_uid: str, series_instance_uid: str, digest: str) -> int:
+        """The revision that a series settled with, if it settled last with the instance set of `digest`; else 0."""
+
     async def series_metadata(self, study_instance_uid: str, series_instance_uid: str) -> Metadata | None:
         """The metadata of all instances of a series by Instance Number."""
 

@@ -61,7 +61,9 @@ class Servicer(calls.ArchiveServicer):
     async def DescribeSeries(self, request: calls.SeriesRef, context: Any) -> calls.SeriesDescription:  # noqa: N802  # as generated
         """Attributes of a series for a selection rule."""
         found = await handlers.describe(_series(request), index=self._index, events=self._events, caller=rpc.caller())
-        return calls.SeriesDescription(digest=found.digest, instances=found.instances, attributes=found.attributes)
+        return calls.SeriesDescription(
+            digest=found.digest, instances=found.instances, attributes=found.attributes, revision=found.revision
+        )
 
     async def ListInstances(self, request: calls.SeriesRef, context: Any) -> calls.InstanceList:  # noqa: N802  # as generated
         """The instances of a series, by SOP Instance UID."""

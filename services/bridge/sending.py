@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from services.bridge.errors import AbandonedError, UnheldError, UnreachableError
-from services.bridge.exchanging import Place, chosen, proposals
+from services.bridge.exchanging import Place, Recipient, chosen, proposals
 from services.bridge.information import Level, Retrieval
 from services.bridge.model import COERCED, SUCCESS
 from services.bridge.ports import Library, Records, Sink
@@ -31,6 +31,9 @@ _OUT_OF_RESOURCES: Final = 0xA700
 
 class Outlet(Protocol):
     """Peers that we call to store at."""
+
+    def of(self, ae_title: str) -> Recipient | None:
+        """Where one listens, if we were told."""
 
     def open(
         self, ae_title: str, proposals: Sequence[tuple[str, tuple[str, ...]]]
@@ -113,17 +116,18 @@ class Sending:
             places += await self._library.locate(asked, _PRINCIPAL)
         if len(places) < len(wanted):
             raise UnheldError("result-gone", "a result is no longer in the archive")
+        to = self._outlet.of(ae_title)
         async with self._outlet.open(ae_title, proposals(places)) as sink:
             for place in places:
-                await self._store(place, sink)
+                await self._store(place, sink, to)
 
-    async def _store(self, place: Place, sink: Sink) -> None:
+    async def _store(self, place: Place, sink: Sink, to: Recipient | None) -> None:
         accepted = sink.accepted(place.sop_class_uid)
         syntax = chosen(place, accepted)
         if syntax is None:
             raise UnheldError("peer-takes-no-such-class", "the peer does not take a result of this SOP class")
         try:
-            async with aclosing(self._library.read(place, syntax, _PRINCIPAL)) as chunks:
+            async with aclosing(self._library.read(place, syntax, _PRINCIPAL, to=to)) as chunks:
                 status = await sink.store(place, syntax, chunks)
         except AbandonedError:
             status = None

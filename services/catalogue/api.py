@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +16,10 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from services.catalogue import checking, handlers, shadowing
+from services.catalogue.environments import EnvironmentState
 from services.catalogue.errors import NoSuchModelError, PackageTooLargeError
 from services.catalogue.model import Model, State, Version
-from services.catalogue.ports import Models, ModelServer, Packages, Pictures, Runs
+from services.catalogue.ports import Environments, Models, ModelServer, Packages, Pictures, Runs
 from services.catalogue.shadows import ShadowReport
 from services.chassis import http
 from services.chassis.principal import Principal
@@ -103,6 +104,16 @@ class ChangesView(BaseModel):
     changes: list[ChangeView]
 
 
+class EnvironmentView(BaseModel):
+    """How far the environment is that a version has of its own."""
+
+    state: EnvironmentState
+    name: str
+    packages: int
+    seconds: float
+    words: str
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the routes work with."""
@@ -110,6 +121,7 @@ class Parts:
     models: Models
     packages: Packages
     server: ModelServer
+    environments: Environments
     pictures: Pictures
     runs: Runs
     package_max_bytes: int
@@ -176,6 +188,12 @@ def router(parts: Parts) -> APIRouter:
             raise NoSuchModelError("such file in the report")
         return FileResponse(path)
 
+    @routes.get("/models/{name}/versions/{version}/environment")
+    async def environment(name: Name, version: VersionName) -> EnvironmentView:
+        """How far the environment of the package's lock file is: it is built by the first check."""
+        chosen = await handlers.find(name, version, models=models)
+        return EnvironmentView(**asdict(await parts.environments.progress(packages.folder(chosen))))
+
     _moves(routes, parts, view)
     _shadows(routes, parts)
     return routes
@@ -207,7 +225,17 @@ def _moves(routes: APIRouter, parts: Parts, view: Callable[[Version], Awaitable[
     @routes.post("/models/{name}/versions/{version}/retire")
     async def retire(name: Name, version: VersionName, caller: Caller) -> VersionView:
         """Take a version out of use for good."""
-        return await view(await handlers.retire(name, version, principal=caller, models=models, server=server))
+        return await view(
+            await handlers.retire(
+                name,
+                version,
+                principal=caller,
+                models=models,
+                packages=packages,
+                server=server,
+                environments=parts.environments,
+            )
+        )
 
 
 def _shadows(routes: APIRouter, parts: Parts) -> None:

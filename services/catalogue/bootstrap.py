@@ -9,6 +9,7 @@ from itertools import count
 
 from services.catalogue import api, handlers
 from services.catalogue.adapters import triton
+from services.catalogue.adapters.environments import UvEnvironments
 from services.catalogue.adapters.folder import FolderPackages
 from services.catalogue.adapters.overlay import OverlayPictures
 from services.catalogue.adapters.postgres import PostgresModels
@@ -52,8 +53,21 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     models, runs = PostgresModels(pool, outbox), PostgresRuns(pool)
     packages = FolderPackages(settings.packages_folder, max_bytes=settings.package_max_bytes)
     await handlers.ship(settings.shipped_folder, models=models, packages=packages, journal=frame.log)
+    environments = UvEnvironments(
+        settings.environments_folder,
+        python=settings.python,
+        wheels=settings.wheels_folder,
+        index=settings.index_url.get_secret_value(),
+        seconds=settings.environment_seconds,
+    )
+    await handlers.tidy(models=models, packages=packages, environments=environments)
     server = await enter(
-        triton.connected(settings.triton_address, settings.repository_folder, load_seconds=settings.load_seconds)
+        triton.connected(
+            settings.triton_address,
+            settings.repository_folder,
+            load_seconds=settings.load_seconds,
+            environments=environments,
+        )
     )
     missing: frozenset[str] | None = None
 
@@ -91,7 +105,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             doors=Doors(bus, partial(records.door, "catalogue"), log=frame.log),
         )
     )
-    parts = api.Parts(models, packages, server, OverlayPictures(), runs, settings.package_max_bytes)
+    parts = api.Parts(models, packages, server, environments, OverlayPictures(), runs, settings.package_max_bytes)
     heard = subscriptions(runs=runs, journal=frame.log)
     return Runtime(
         routers=[api.router(parts)],

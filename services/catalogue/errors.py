@@ -10,6 +10,7 @@ PermanentFault
 ├── PackageRefusedError        422: the package or its card cannot be used
 ├── PackageTooLargeError       413
 └── ModelBrokenError           422: Triton could not load it, or it threw
+    └── EnvironmentBrokenError its environment could not be built
 """
 
 from __future__ import annotations
@@ -71,6 +72,13 @@ class ModelBrokenError(PermanentFault):
 
     def __init__(self, what: str, words: str) -> None:
         super().__init__("model-broken", f"{what}: {' '.join(words.split())[:500]}")
+
+
+class EnvironmentBrokenError(ModelBrokenError):
+    """The environment of the package's lock file could not be built; the words are the builder's own, cut short."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__("the environment of requirements.lock cannot be built", words)
 
 
 def http_status(fault: Fault) -> int:

@@ -12,7 +12,7 @@ from uuid import uuid4
 from services.catalogue import model as rules
 from services.catalogue.errors import ModelBrokenError, NoSuchModelError, VersionConflictError
 from services.catalogue.model import Change, Model, State, Version
-from services.catalogue.ports import Decision, Journal, Models, ModelServer, Package, Packages
+from services.catalogue.ports import Decision, Environments, Journal, Models, ModelServer, Package, Packages
 from services.chassis import telemetry
 from services.chassis.principal import Principal
 from services.contracts.card import ModelCard, PackageKind
@@ -121,8 +121,17 @@ async def rollback(
     return await activate(name, model.previous, principal=principal, models=models, packages=packages, server=server)
 
 
-async def retire(name: str, version: str, *, principal: Principal, models: Models, server: ModelServer) -> Version:
-    """Take a version out of use for good; its results stay.
+async def retire(
+    name: str,
+    version: str,
+    *,
+    principal: Principal,
+    models: Models,
+    packages: Packages,
+    server: ModelServer,
+    environments: Environments,
+) -> Version:
+    """Take a version out of use for good; its results stay. The last one with an environment takes that along.
 
     Raises:
         NoSuchModelError: there is none.
@@ -142,7 +151,14 @@ async def retire(name: str, version: str, *, principal: Principal, models: Model
 
     gone = found(await models.decide(name, decide), version)
     await server.withdraw(ModelCard.from_mapping(gone.card).served)
+    await tidy(models=models, packages=packages, environments=environments)
     return gone
+
+
+async def tidy(*, models: Models, packages: Packages, environments: Environments) -> None:
+    """Remove the environments that no version needs which may still be checked or serve."""
+    there = [version for model in await models.list() for version in model.versions]
+    await environments.keep_only([packages.folder(one) for one in there if one.state is not State.RETIRED])
 
 
 async def ship(folder: Path, *, models: Models, packages: Packages, journal: Journal) -> None:

@@ -18,7 +18,8 @@ from enum import StrEnum
 from typing import Any
 
 from services.catalogue.errors import PackageRefusedError, VersionConflictError
-from services.contracts.card import Finding, Label, Measurement, ModelCard, PackageKind
+from services.contracts.card import CardError, Finding, Label, Measurement, ModelCard, PackageKind
+from services.contracts.remote import remote_of
 from services.selection.cel import compile_rule
 from services.selection.errors import RuleError
 
@@ -145,6 +146,15 @@ def check_card(card: ModelCard) -> None:
         compile_rule(card.selection)
     except RuleError as error:
         raise PackageRefusedError(f"the card's selection rule cannot be used: {error}") from None
+    try:
+        remote_of(card)
+    except CardError as error:
+        raise PackageRefusedError(str(error)) from None
+    for one in card.more_inputs:
+        try:
+            compile_rule(one.selection)
+        except RuleError as error:
+            raise PackageRefusedError(f"the rule of the card's input {one.name} cannot be used: {error}") from None
 
 
 def replaced(there: Version | None, new: Version, *, shadow: str = "") -> Version:

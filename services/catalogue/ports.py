@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from services.catalogue.environments import Progress
 from services.catalogue.model import Change, Model, Version
 from services.catalogue.shadows import Run
 from services.contracts.card import ModelCard
@@ -116,6 +117,24 @@ class Case:
     relative: float = 0.01
 
 
+class Environments(Protocol):
+    """The environments that packages have of their own, one for each lock file."""
+
+    async def ready(self, package: Path) -> Path | None:
+        """The folder from which a package's code imports, built if it is not there; None: it has no lock file.
+
+        Raises:
+            PackageRefusedError: the lock file cannot be used.
+            EnvironmentBrokenError: it cannot be built; nothing is left of it.
+        """
+
+    async def progress(self, package: Path) -> Progress:
+        """How far the environment of a package is. Raises as `ready`."""
+
+    async def keep_only(self, packages: Iterable[Path]) -> Sequence[str]:
+        """Remove the environments that none of these packages uses; gives their names."""
+
+
 class ModelServer(Protocol):
     """Where models run. Its names of models are its own: `Served`."""
 
@@ -123,7 +142,7 @@ class ModelServer(Protocol):
         """Lay a package into the server's repository, and load it.
 
         Raises:
-            ModelBrokenError: it cannot be loaded; what was served before still is.
+            ModelBrokenError: it cannot be loaded, or its environment cannot be built; what was served before still is.
             ServerUnavailableError: the server does not answer.
         """
 
@@ -146,7 +165,7 @@ class Pictures(Protocol):
     """What people look at. Heavy work: call it in a thread."""
 
     def overlay(self, card: ModelCard, inputs: Arrays, outputs: Arrays) -> bytes | None:
-        """A PNG of the labels on the input; None where there is nothing to draw."""
+        """A PNG of the input with labels and boxes on it; None where the input is no image."""
 
 
 class Journal(Protocol):

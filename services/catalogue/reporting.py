@@ -47,7 +47,7 @@ def page(card: ModelCard, report: Mapping[str, Any]) -> str:
 def _case(case: Mapping[str, Any]) -> str:
     figures = "".join(f"<tr><td>{escape(name)}</td><td>{value}</td></tr>" for name, value in case["figures"].items())
     problems = "".join(f'<p class="bad">{escape(problem)}</p>' for problem in case["problems"])
-    picture = f'<img src="{escape(case["picture"])}" alt="labels on the input">' if case["picture"] else ""
+    picture = f'<img src="{escape(case["picture"])}" alt="what was found, on the input">' if case["picture"] else ""
     verdict = "passed" if case["passed"] else "did not pass"
     return (
         f"<h2>{escape(case['case'])}: {verdict} in {case['seconds']} s</h2>{problems}<table>{figures}</table>{picture}"

@@ -1,12 +1,14 @@
 """Triton's model repository, made of packages.
 
 A package of kind `triton` brings its own model. All others are given the same one (`deploy/triton/runner`), with their
-files and their card, as JSON, in a folder `package` beside it; the tensors follow from the card.
+files and their card, as JSON, in a folder `package` beside it; the tensors follow from the card. A package of kind
+`triton` that has an environment of its own is among them: Triton's stub would confine nothing.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -16,23 +18,29 @@ from typing import Any
 import numpy as np
 
 from services.catalogue.errors import PackageRefusedError
-from services.contracts.card import CardError, ModelCard, PackageKind
+from services.contracts.card import CardError, CardInput, ModelCard, PackageKind
 from services.contracts.code import code_of
 from services.contracts.processing import processing_of
-from services.contracts.tensors import Output, Units, label_type, promised, sample_type, units_of
+from services.contracts.tensors import Output, Units, geometry_names, label_type, promised, sample_type, units_of
 
 RUNNER = Path(__file__).resolve().parents[2] / "deploy" / "triton" / "runner"
 
-_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "training")
+_IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".*", "training", "tests", "report")
 _TYPES = {np.dtype(np.uint8): "TYPE_UINT8", np.dtype(np.uint16): "TYPE_UINT16", np.dtype(np.int16): "TYPE_INT16"}
 _FLOAT = "TYPE_FP32"
 _NAME = re.compile(r'^\s*name\s*:\s*"[^"]*"\s*$', re.MULTILINE)
 
 
-def lay(card: ModelCard, package: Path, place: Path) -> None:
+def lay(card: ModelCard, package: Path, place: Path, environment: Path | None = None) -> None:
     """Put a package into a model repository: the folder `place`, whose name is that by which Triton serves it.
 
     What is there already is replaced, whole or not at all.
+
+    Args:
+        card: of the package.
+        package: its folder.
+        place: where it goes.
+        environment: the folder from which its code imports; None: Triton's own.
 
     Raises:
         PackageRefusedError: the card cannot be used, or its files are not there.
@@ -41,10 +49,12 @@ def lay(card: ModelCard, package: Path, place: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=".coming-", dir=place.parent) as name:
         made, old = Path(name) / "new", Path(name) / "old"
         try:
-            if card.kind is PackageKind.TRITON:
+            if card.kind is PackageKind.TRITON and environment is None:
                 _own(package, made, place.name)
             else:
-                _run_by_ours(card, package, made, place.name)
+                # Relative: Triton may see the same folders elsewhere.
+                site = os.path.relpath(environment, place / "package") if environment is not None else None
+                _run_by_ours(card, package, made, place.name, site)
         except CardError as error:
             raise PackageRefusedError(str(error)) from None
         if place.exists():
@@ -62,21 +72,25 @@ def _own(package: Path, made: Path, served: str) -> None:
     config.write_text(f'name: "{served}"\n{text.lstrip()}', encoding="utf-8")
 
 
-def _run_by_ours(card: ModelCard, package: Path, made: Path, served: str) -> None:
-    described = described_card(card)
+def _run_by_ours(card: ModelCard, package: Path, made: Path, served: str, environment: str | None) -> None:
+    described = described_card(card, environment)
     shutil.copytree(RUNNER, made / "1", ignore=_IGNORED)
     shutil.copytree(package, made / "package", ignore=_IGNORED)
     (made / "package" / "card.json").write_text(json.dumps(described), encoding="utf-8")
     (made / "config.pbtxt").write_text(configuration(card, served), encoding="utf-8")
 
 
-def described_card(card: ModelCard) -> dict[str, Any]:
+def described_card(card: ModelCard, environment: str | None = None) -> dict[str, Any]:
     """The card for the runner: as its author wrote it, with every default filled in.
+
+    Args:
+        card: the card.
+        environment: from where the package's code imports, seen from the package; None: Triton's own.
 
     Raises:
         CardError: it cannot be used.
     """
-    processing, code = processing_of(card), code_of(card)
+    processing, code = processing_of(card), code_of(card, raw=environment is not None)
     if processing is None and code is None:
         raise CardError(f"a package of kind {card.kind} is imported first, see docs/models.md")
     return {
@@ -85,14 +99,21 @@ def described_card(card: ModelCard) -> dict[str, Any]:
         "owed": list(promised(card)),
         "processing": processing and processing.plain(),
         "code": code and code.plain(),
+        "environment": environment,
     }
 
 
 def configuration(card: ModelCard, served: str) -> str:
     """Triton's `config.pbtxt` of a model that our runner serves, by the name of `served`."""
-    units = units_of(card)
-    sample = _TYPES.get(np.dtype(sample_type(units)), _FLOAT)
-    free, volume = "-1", "-1, -1, -1" + (", 3" if units is Units.RGB else "")
+    units, free = units_of(card), "-1"
+    inputs = ",\n".join(
+        [
+            _volume(card.main_input),
+            '  { name: "spacing" data_type: TYPE_FP64 dims: [ 3 ] }',
+            '  { name: "direction" data_type: TYPE_FP64 dims: [ 3, 3 ] }',
+            *(line for one in card.more_inputs for line in _beside(one)),
+        ]
+    )
     dims = {
         Output.LABELS: (_TYPES[np.dtype(label_type(card))], "-1, -1, -1"),
         Output.PROBABILITIES: ("TYPE_UINT8", "-1, -1, -1, -1"),
@@ -111,12 +132,28 @@ def configuration(card: ModelCard, served: str) -> str:
 backend: "python"
 max_batch_size: 0
 input [
-  {{ name: "volume" data_type: {sample} dims: [ {volume} ] }},
-  {{ name: "spacing" data_type: TYPE_FP64 dims: [ 3 ] }},
-  {{ name: "direction" data_type: TYPE_FP64 dims: [ 3, 3 ] }}
+{inputs}
 ]
 output [
 {outputs}
 ]
 instance_group [ {{ count: 1 kind: KIND_CPU }} ]
 """
+
+
+def _volume(wanted: CardInput) -> str:
+    units = units_of(wanted)
+    sample = _TYPES.get(np.dtype(sample_type(units)), _FLOAT)
+    shape = "-1, -1, -1" + (", 3" if units is Units.RGB else "")
+    optional = "" if wanted.required else " optional: true"
+    return f'  {{ name: "{wanted.name}" data_type: {sample} dims: [ {shape} ]{optional} }}'
+
+
+def _beside(wanted: CardInput) -> list[str]:
+    """A further input and where it lies."""
+    optional = "" if wanted.required else " optional: true"
+    shapes = zip(geometry_names(wanted.name), ("3", "3, 3", "3"), strict=True)
+    return [
+        _volume(wanted),
+        *(f'  {{ name: "{name}" data_type: TYPE_FP64 dims: [ {shape} ]{optional} }}' for name, shape in shapes),
+    ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from services.chassis.settings import BusSettings, DatabaseSettings, RpcSettings, ServiceSettings, configured
 
@@ -20,11 +20,22 @@ class Settings(BusSettings, DatabaseSettings, RpcSettings, ServiceSettings):
     """Where packages lie, `<name>/<version>/`; inference reads their cards there."""
     repository_folder: Path
     """Triton's model repository; nobody else writes to it."""
+    environments_folder: Path
+    """Where environments of packages lie, one for each lock file. Seen from the repository they lie for Triton where
+    they lie here: models name them by a relative path."""
     shipped_folder: Path = Path(__file__).resolve().parents[2] / "models"
     """Packages that come with Plexus: each `*/model.yaml` in it. They are published at the start."""
     triton_address: str = "127.0.0.1:18001"
     package_max_bytes: int = Field(default=2_000_000_000, gt=0)
     """Largest package, unpacked."""
+    python: str = "3.10"
+    """Triton's Python, for which environments are built: an interpreter, or its version where it is elsewhere."""
+    wheels_folder: Path | None = None
+    """All wheels for environments come from this folder; none: from an index."""
+    index_url: SecretStr = SecretStr("")
+    """The index for environments; empty: what uv is set to."""
+    environment_seconds: float = Field(default=1200.0, gt=0)
+    """How long an environment may take to build."""
     load_seconds: float = Field(default=120.0, gt=0)
     """How long Triton may take to load a model."""
     watch_seconds: float = Field(default=2.0, gt=0)

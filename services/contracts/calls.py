@@ -4,6 +4,7 @@ from typing import Final
 
 from services.contracts.wire.anonymise.v1.anonymise_pb2 import (
     Original,
+    OriginalInput,
     ReidentifyRequest,
     Restored,
     RestoreRequest,
@@ -105,6 +106,7 @@ __all__ = [
     "LocateReply",
     "LocateRequest",
     "Original",
+    "OriginalInput",
     "Place",
     "ReadInstanceRequest",
     "Reference",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -48,6 +49,14 @@ class InputKind(StrEnum):
     """One projection image: CR, DX, MG."""
     FRAMES = "frames"
     """Frames over time of one plane: US, XA, RF."""
+
+
+class InputFrom(StrEnum):
+    """Where a further series is looked for."""
+
+    SAME_STUDY = "same-study"
+    EARLIER_STUDIES = "earlier-studies"
+    """Of the same patient; the newest that has one."""
 
 
 class ResultKind(StrEnum):
@@ -116,6 +125,30 @@ class ValueMap:
 
 
 @dataclass(frozen=True, slots=True)
+class CardInput:
+    """One series that the model takes: its tensor is called `name`.
+
+    Attributes:
+        kind: what the series has to be.
+        units: of its values.
+        selection: which series it is: CEL over `series`, as in the card's own rule.
+        source: where it is looked for; of the first input it says nothing.
+        required: the model does not run without it.
+    """
+
+    name: str
+    kind: InputKind
+    units: str
+    selection: str
+    source: InputFrom = InputFrom.SAME_STUDY
+    required: bool = True
+
+
+MAIN_INPUT = "volume"
+"""The first input: the series that the rule selects, on whose grid everything that comes out lies."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelCard:
     """A model package's card, checked."""
 
@@ -137,6 +170,8 @@ class ModelCard:
     input: InputKind
     units: str
     """Of the input's values: `HU`, or `stored` for what the modality LUT gives."""
+    more_inputs: tuple[CardInput, ...]
+    """Further series, such as a prior; most models take none."""
     classes: tuple[Finding, ...]
     map: ValueMap | None
     results: Mapping[ResultKind, Mapping[str, Any]]
@@ -148,6 +183,11 @@ class ModelCard:
     def served(self) -> str:
         """The name under which Triton serves this very version: several versions of a model are loaded at a time."""
         return f"{self.name}-{self.version}"
+
+    @property
+    def main_input(self) -> CardInput:
+        """The series that the rule selects."""
+        return CardInput(MAIN_INPUT, self.input, self.units, self.selection)
 
     @classmethod
     def from_mapping(cls, card: object) -> ModelCard:
@@ -168,6 +208,7 @@ class ModelCard:
             kind=_read("kind", PackageKind, card.get("kind", PackageKind.TRITON)),
             input=_read("input", lambda item: InputKind(item.get("kind", InputKind.VOLUME)), card.get("input", {})),
             units=_read("input", lambda item: str(item.get("units", "stored")), card.get("input", {})),
+            more_inputs=_read("more_inputs", lambda items: _inputs(items, card), card.get("more_inputs", ())),
             classes=_read("classes", _classes, card.get("classes", ())),
             map=_read("map", _map, card.get("map")),
             results=_read("results", _results, card.get("results", {})),
@@ -230,6 +271,43 @@ def _map(item: Any) -> ValueMap | None:
 
 def _results(items: Any) -> Mapping[ResultKind, Mapping[str, Any]]:
     return {ResultKind(str(kind).upper()): dict(options or {}) for kind, options in items.items()}
+
+
+_INPUT_KEYS = {"name", "kind", "units", "selection", "from", "required"}
+_INPUT_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_MOST_INPUTS = 7
+_TAKEN = frozenset(
+    f"{MAIN_INPUT} spacing direction offset labels probabilities measurements map boxes box_labels box_scores classes"
+    " image array metadata job answer words".split()
+)
+"""Names of other tensors, and of files beside them."""
+
+
+def _inputs(items: Any, card: Mapping[str, Any]) -> tuple[CardInput, ...]:
+    inputs = tuple(_input(item, card) for item in items)
+    names = [one.name for one in inputs]
+    if len(set(names)) != len(names):
+        raise CardError("two inputs of the model card have the same name")
+    if len(inputs) > _MOST_INPUTS:
+        raise CardError(f"the model card has more than {_MOST_INPUTS} further inputs")
+    return inputs
+
+
+def _input(item: Any, card: Mapping[str, Any]) -> CardInput:
+    name = str(_required(item, "name"))
+    if not _INPUT_NAME.fullmatch(name) or name in _TAKEN or name.endswith(("_spacing", "_direction", "_offset")):
+        raise CardError(f"an input of the model card cannot be called {name!r}: it is the name of a tensor")
+    if strange := sorted(set(map(str, item)) - _INPUT_KEYS):
+        raise CardError(f"the input {name} of the model card has keys that are not known: {', '.join(strange)}")
+    first = card.get("input") or {}
+    return CardInput(
+        name,
+        InputKind(item.get("kind", first.get("kind", InputKind.VOLUME))),
+        str(item.get("units", first.get("units", "stored"))),
+        str(item.get("selection", card.get("selection", ""))),
+        InputFrom(item.get("from", InputFrom.SAME_STUDY)),
+        _yes_or_no(item.get("required", True)),
+    )
 
 
 def _labels(items: Any) -> tuple[Label, ...]:

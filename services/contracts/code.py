@@ -9,11 +9,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from services.contracts.card import CardError, ModelCard, PackageKind
+from services.contracts.processing import processing_of
 
 CODED = (PackageKind.TOOL, PackageKind.APPLICATION)
 """The kinds whose packages hold code, which runs confined."""
 
+_MAIN = {PackageKind.APPLICATION: "main.py", PackageKind.TRITON: "triton/1/model.py"}
 _KEYS = {"main", "class", "modules", "memory_mb"}
+_LIMITS = {"memory_mb"}
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _MEMORY_MB = (64, 1 << 20)
 
@@ -23,7 +26,7 @@ class CodeEntry:
     """The block `code`.
 
     Attributes:
-        main: the file, in the package.
+        main: the file, in the package: what is started, or the network.
         class_name: the class to make; empty: the only one in `main` that fits.
         modules: names of modules of the publisher's framework for which ours stand in.
         memory_mb: that the code may take above what Python and NumPy take.
@@ -41,22 +44,28 @@ class CodeEntry:
         return asdict(self)
 
 
-def code_of(card: ModelCard) -> CodeEntry | None:
+def code_of(card: ModelCard, *, raw: bool = False) -> CodeEntry | None:
     """The block of a card whose kind has one, else None.
+
+    Args:
+        card: the card.
+        raw: whether a package of another kind is run as those with code are, confined: it has an environment.
 
     Raises:
         CardError: it says something that cannot be; the text names the key.
     """
-    if card.kind not in CODED:
+    if card.kind not in CODED and not raw:
         return None
     block = card.source.get("code", {})
     if not isinstance(block, Mapping):
         raise CardError("the model card is malformed at the key 'code': keys and values are expected")
-    strange = sorted(set(map(str, block)) - _KEYS)
+    processing = processing_of(card)
+    strange = sorted(set(map(str, block)) - (_KEYS if processing is None else _LIMITS))
     if strange:
         raise CardError(f"the model card's code has keys that are not known: {', '.join(strange)}")
-    main = PurePosixPath(str(block.get("main", "main.py" if card.kind is PackageKind.APPLICATION else "tool.py")))
-    if main.is_absolute() or ".." in main.parts or main.suffix != ".py":
+    network = processing.network if processing is not None else ""
+    main = PurePosixPath(network or str(block.get("main", _MAIN.get(card.kind, "tool.py"))))
+    if main.is_absolute() or ".." in main.parts or (main.suffix != ".py" and not network):
         raise CardError("the model card is malformed at the key 'code.main': a Python file in the package is expected")
     modules = block.get("modules", ())
     if isinstance(modules, str) or not all(_NAME.fullmatch(str(name)) for name in modules):

@@ -111,6 +111,24 @@ class SeriesSettled(Event):
     revision: int
     digest: str
     instances: int
+    sender: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InputSeries(Event):
+    """A series that a job takes beside the one that it is about; part of `JobRequested`, never said alone.
+
+    Attributes:
+        name: of the card's input.
+        digest: of its instance set when the job was made.
+    """
+
+    subject: ClassVar[str] = ""
+    message: ClassVar[Callable[..., Message]] = wire.InputSeries
+    name: str
+    study_instance_uid: str
+    series_instance_uid: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +146,7 @@ class JobRequested(Event):
     model_version: str
     supersedes: str = ""
     attempt: int = 1
+    inputs: tuple[InputSeries, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +290,7 @@ class ShadowCompared(Event):
     figures: tuple[Figure, ...] = ()
 
 
-_PARTS: Final[dict[str, type[Event]]] = {"Result": Result, "Figure": Figure}
+_PARTS: Final[dict[str, type[Event]]] = {"Result": Result, "Figure": Figure, "InputSeries": InputSeries}
 """What repeated messages are, by their names on the wire."""
 
 

@@ -12,6 +12,7 @@ from math import isfinite
 from pathlib import PurePosixPath
 from typing import Any
 
+from services.contracts.boxes import Boxes, BoxSource, boxes_of
 from services.contracts.card import CardError, InputKind, ModelCard, ModelTask, PackageKind
 from services.contracts.tensors import Output, Units, promised, units_of
 
@@ -67,6 +68,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 _KEYS = {
     "network", "dimensions", "axes", "spacing", "channels", "intensity", "size", "window", "pad", "activation",
     "threshold", "channel_labels", "largest_component", "minimum_ml", "measure",
+    "boxes",
 }  # fmt: skip
 _AXES = ({"L", "R"}, {"A", "P"}, {"S", "I"})
 _MOST_VOXELS = 512**3
@@ -99,6 +101,7 @@ class Processing:
         largest_component: label values of which only the largest piece stays.
         minimum_ml: pieces of labels that are smaller are dropped.
         measure: one for each of the card's measurements.
+        boxes: how boxes come out, of a card that promises them.
     """
 
     network: str
@@ -116,6 +119,7 @@ class Processing:
     largest_component: tuple[int, ...]
     minimum_ml: float
     measure: tuple[Measure, ...]
+    boxes: Boxes | None
 
     def plain(self) -> dict[str, Any]:
         """As JSON: what the runner in Triton reads, every key there."""
@@ -130,6 +134,8 @@ def processing_of(card: ModelCard) -> Processing | None:
     """
     if card.kind not in DECLARED:
         return None
+    if card.more_inputs:
+        raise CardError(f"a package of kind {card.kind} takes one input; use the kind tool, application or triton")
     block = card.source.get("processing")
     if not isinstance(block, Mapping):
         raise CardError(f"the model card lacks the key 'processing', which a package of kind {card.kind} needs")
@@ -146,12 +152,13 @@ def processing_of(card: ModelCard) -> Processing | None:
         size=_read("size", _sizes, block.get("size")),
         window=_read("window", _window, block.get("window")),
         pad=_read("pad", _number, block.get("pad", 0)),
-        activation=_read("activation", Activation, block.get("activation", _usual(card))),
+        activation=_read("activation", Activation, block.get("activation", _usual(card, block.get("boxes")))),
         threshold=_read("threshold", _number, block.get("threshold", 0.5)),
         channel_labels=_read("channel_labels", _values, block.get("channel_labels", ())),
         largest_component=_read("largest_component", lambda item: _largest(item, card), block.get("largest_component")),
         minimum_ml=_read("minimum_ml", _number, block.get("minimum_ml", 0)),
         measure=_read("measure", lambda items: tuple(map(Measure, items)), block.get("measure", ())),
+        boxes=_read("boxes", lambda item: boxes_of(item, int(block.get("dimensions", 3))), block.get("boxes")),
     )
     made = _with_labels(made, card)
     _check(made, card)
@@ -162,12 +169,14 @@ def _suffix(kind: PackageKind) -> str:
     return "onnx" if kind is PackageKind.ONNX else "pt"
 
 
-def _usual(card: ModelCard) -> Activation:
+def _usual(card: ModelCard, boxes: Any) -> Activation:
     match card.task:
         case ModelTask.VOLUME_SEGMENTATION | ModelTask.SLICE_SEGMENTATION:
             return Activation.ARGMAX
         case ModelTask.CLASSIFICATION:
             return Activation.SOFTMAX
+        case ModelTask.DETECTION if isinstance(boxes, Mapping) and boxes.get("from", "map") == BoxSource.MAP:
+            return Activation.SIGMOID
         case _:
             return Activation.NONE
 
@@ -185,10 +194,28 @@ def _with_labels(made: Processing, card: ModelCard) -> Processing:
 def _check(made: Processing, card: ModelCard) -> None:
     rank = made.dimensions
     owed = promised(card)
-    spatial = bool({Output.LABELS, Output.PROBABILITIES, Output.MAP, Output.IMAGE} & set(owed))
+    rows = made.boxes is not None and made.boxes.source is BoxSource.ROWS
+    spatial = bool({Output.LABELS, Output.PROBABILITIES, Output.MAP, Output.IMAGE} & set(owed)) or (
+        made.boxes is not None and not rows
+    )
     labels = {label.value for label in card.labels}
     for wrong, why in (
-        (card.task is ModelTask.DETECTION, "detection needs code: use the kind tool or application"),
+        (
+            (Output.BOXES in owed) is not (made.boxes is not None),
+            "a promise of boxes and the key 'boxes' belong together",
+        ),
+        (
+            rows and set(owed) - {Output.BOXES, Output.BOX_LABELS, Output.BOX_SCORES},
+            "'boxes' from rows leave no other output",
+        ),
+        (
+            rows and made.activation not in (Activation.NONE, Activation.SIGMOID),
+            "'boxes' from rows take the activation none or sigmoid, of their scores",
+        ),
+        (
+            made.boxes and not rows and made.activation is Activation.ARGMAX,
+            "'boxes' from a map need probabilities, and argmax has none; use softmax, sigmoid or threshold",
+        ),
         (made.size and made.window, "has both 'size' and 'window'; one of them is enough"),
         (made.size and len(made.size) != rank, f"'size' needs {rank} numbers"),
         (made.window and len(made.window.size) != rank, f"'window' needs a size of {rank} numbers"),
@@ -197,7 +224,7 @@ def _check(made: Processing, card: ModelCard) -> None:
             (made.axes or made.spacing) and card.input is not InputKind.VOLUME,
             "'axes' and 'spacing' are for a volume; use 'size'",
         ),
-        (made.window and not spatial, "has a 'window', and no output that covers the image"),
+        (made.window and not spatial and not rows, "has a 'window', and no output that covers the image"),
         (set(made.channel_labels) - {0} - labels, "'channel_labels' has values that are no labels of the card"),
         (set(made.largest_component) - labels, "'largest_component' has values that are no labels of the card"),
         (
@@ -209,18 +236,17 @@ def _check(made: Processing, card: ModelCard) -> None:
             "promises probabilities, and argmax has none; use softmax or sigmoid",
         ),
         (
-            Output.LABELS in owed and len(made.measure) != len(card.measurements),
+            spatial and card.labels and Output.MEASUREMENTS in owed and len(made.measure) != len(card.measurements),
             f"'measure' needs one entry for each of the {len(card.measurements)} measurements",
         ),
         (units_of(card) is Units.RGB and made.channels != 3, "input in RGB needs 'channels: 3'"),
-        ({Output.BOXES} & set(owed), "promises boxes, which need code"),
     ):
         if wrong:
             raise CardError(f"the model card's processing cannot be: {why}")
 
 
 def _read(key: str, read: Callable[[Any], Any], item: Any) -> Any:
-    if item is None and key in ("spacing", "size", "window"):
+    if item is None and key in ("spacing", "size", "window", "boxes"):
         return None
     try:
         return read(item)

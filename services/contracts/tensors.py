@@ -10,7 +10,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import DTypeLike
 
-from services.contracts.card import CardError, InputKind, ModelCard, ModelTask
+from services.contracts.card import CardError, CardInput, InputKind, ModelCard, ModelTask
 
 
 class Units(StrEnum):
@@ -53,22 +53,28 @@ _OF_A_TASK = {
 _BOXES = (Output.BOXES, Output.BOX_LABELS, Output.BOX_SCORES)
 
 
-def units_of(card: ModelCard) -> Units:
-    """The units of the card's input.
+def units_of(card: ModelCard | CardInput) -> Units:
+    """The units of an input; of a card, those of its first one.
 
     Raises:
         CardError: there are no such units, or not for this kind of input.
     """
+    wanted = card.main_input if isinstance(card, ModelCard) else card
     try:
-        units = Units(card.units)
+        units = Units(wanted.units)
     except ValueError:
         known = ", ".join(Units)
-        raise CardError(f"the model card asks for input in {card.units!r}; known are {known}") from None
-    if card.input is InputKind.VOLUME and units in (Units.DISPLAY, Units.RGB):
+        raise CardError(f"the model card asks for input in {wanted.units!r}; known are {known}") from None
+    if wanted.kind is InputKind.VOLUME and units in (Units.DISPLAY, Units.RGB):
         raise CardError(f"the model card asks for a volume in {units}; that is for image and frames")
-    if card.input is not InputKind.VOLUME and units in (Units.HU, Units.SUV):
-        raise CardError(f"the model card asks for {card.input} in {units}; that is for a volume")
+    if wanted.kind is not InputKind.VOLUME and units in (Units.HU, Units.SUV):
+        raise CardError(f"the model card asks for {wanted.kind} in {units}; that is for a volume")
     return units
+
+
+def geometry_names(name: str) -> tuple[str, str, str]:
+    """The tensors that tell where a further input lies: spacing and direction, and its offset from the first one."""
+    return f"{name}_spacing", f"{name}_direction", f"{name}_offset"
 
 
 def sample_type(units: Units) -> DTypeLike:

@@ -13,7 +13,7 @@ from services.contracts.card import Label, Measurement
 from services.encode.errors import CardMismatch
 from services.encode.result import InferredResult
 
-_LIKELY = 128
+LIKELY = 128
 """A voxel with this probability (of 255) and more counts as found."""
 
 
@@ -107,7 +107,7 @@ def _voxels(result: InferredResult) -> dict[int, int]:
         return {value: int(voxels[value]) if value < len(voxels) else 0 for value in counts}
     if arrays.probabilities is not None:
         for label, likely in zip(card.labels, arrays.probabilities, strict=True):
-            counts[label.value] = int(sum(np.count_nonzero(plane >= _LIKELY) for plane in likely))
+            counts[label.value] = int(sum(np.count_nonzero(plane >= LIKELY) for plane in likely))
     return counts
 
 
@@ -132,7 +132,7 @@ def mask_of(result: InferredResult, label: Label, plane: int) -> NDArray[np.bool
     if arrays.labels is not None:
         return np.asarray(arrays.labels[plane] == label.value)
     if arrays.probabilities is not None:
-        return np.asarray(arrays.probabilities[result.card.labels.index(label), plane] >= _LIKELY)
+        return np.asarray(arrays.probabilities[result.card.labels.index(label), plane] >= LIKELY)
     return None
 
 

@@ -56,12 +56,14 @@ async def encode_job(
     original = await airlock.reidentify(job_id)
     sources = _originals(result, original)
     headers = await archive.headers(original, list(dict.fromkeys(sources)))
+    # What a result was made of has to be there: a reference must lead somewhere.
+    beside = [await archive.headers(one, one.sop_instance_uids) for one in original.inputs]
     pictures = {}
     for uid in dict.fromkeys(sources[plane] for plane in pictures_of(result)):
         if (found := await archive.pixels(original, uid)) is not None:
             pictures[uid] = found
     predecessors = await _predecessors(result, original, archive=archive, names=names)
-    task = Task(result, original, headers, names, predecessors, pictures)
+    task = Task(result, original, headers, names, predecessors, pictures, beside)
     # In a thread: the bus must go on saying that this message is in hand.
     documents = await asyncio.to_thread(encoder.encode, task)
     del result, task

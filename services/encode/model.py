@@ -57,6 +57,20 @@ class Names:
 
 
 @dataclass(frozen=True, slots=True)
+class OriginalInput:
+    """A series that the job took beside its source.
+
+    Attributes:
+        name: of the model card's input.
+    """
+
+    name: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Original:
     """The way back: what anonymise knows of the job's source.
 
@@ -64,6 +78,7 @@ class Original:
         revision: 1 for the first settled instance set of the series.
         supersedes: the job whose result this one replaces, or empty.
         sop_instance_uids: pseudonymous to original.
+        inputs: what the job took beside the source.
     """
 
     study_instance_uid: str
@@ -71,6 +86,7 @@ class Original:
     revision: int
     supersedes: str
     sop_instance_uids: Mapping[str, str]
+    inputs: tuple[OriginalInput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,6 +97,7 @@ class Task:
         headers: PS3.10 bytes of the source instances up to their pixels, in the order in which `result.frames` first
             names them.
         predecessors: the documents that this job's documents replace, by kind.
+        beside: the headers of each further input of the job, in the order of `original.inputs`.
         pictures: whole PS3.10 files, decoded, of the instances that key pictures are drawn on, by SOP Instance UID.
     """
 
@@ -90,6 +107,7 @@ class Task:
     names: Names
     predecessors: Mapping[Kind, InstanceName] = field(default_factory=dict)
     pictures: Mapping[str, bytes] = field(default_factory=dict)
+    beside: Sequence[Sequence[bytes]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.contracts.events import Event
-from services.encode.model import Document, Original, Task
+from services.encode.model import Document, Original, OriginalInput, Task
 
 
 class ResultStore(Protocol):
@@ -36,8 +36,8 @@ class Airlock(Protocol):
 class SourceArchive(Protocol):
     """Where the source instances lie."""
 
-    async def headers(self, original: Original, sop_instance_uids: Sequence[str]) -> list[bytes]:
-        """The headers of instances of the source series, in the order asked for.
+    async def headers(self, original: Original | OriginalInput, sop_instance_uids: Sequence[str]) -> list[bytes]:
+        """The headers of instances of the source series, or of a further input, in the order asked for.
 
         Raises:
             SourceGone: some are no longer there.

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.chassis.faults import PermanentFault
-from services.contracts.card import InputKind, ModelCard
+from services.contracts.card import CardInput, InputKind, ModelCard
 from services.contracts.tensors import Units, sample_type, units_of
-from services.inference.errors import InputDamaged, NotAVolume, Refusal
-from services.inference.manifest import Entry
+from services.inference.errors import InputDamaged, NotAPicture, NotAVolume, Refusal
+from services.inference.manifest import Entry, Manifest
 from services.inference.model import Geometry, line_up, stack
 from services.inference.ports import Reader, WorkStore
 
@@ -39,18 +41,56 @@ class Layout:
     places: tuple[tuple[int, int], ...]
     units: Units
 
+    @property
+    def size(self) -> int:
+        """Bytes of the array."""
+        item = np.dtype(sample_type(self.units)).itemsize * (3 if self.units is Units.RGB else 1)
+        return int(np.prod(self.geometry.shape)) * item
+
+
+async def read_layouts(
+    manifest: Manifest, card: ModelCard, *, work: WorkStore, reader: Reader, parallel: int, max_bytes: int
+) -> tuple[Layout, Mapping[str, Layout]]:
+    """How the released instances make the inputs that the card asks for: the first one, and those beside it by name.
+
+    Raises:
+        NotAVolume, NotAPicture: an input is not what it has to be, or all of them together are too large.
+        InputDamaged: one that the model needs was not released, or one that it does not know was.
+    """
+    wanted = {one.name: one for one in card.more_inputs}
+    lacking = [name for name, one in wanted.items() if one.required and name not in manifest.more]
+    if lacking or set(manifest.more) - set(wanted):
+        raise InputDamaged(f"does not hold the inputs {', '.join(wanted)}")
+    read = partial(read_layout, work=work, reader=reader, parallel=parallel)
+    first = await read(manifest.entries, card.main_input, max_bytes=max_bytes)
+    left, more = max_bytes - first.size, dict[str, Layout]()
+    for name, entries in manifest.more.items():
+        with _of_input(name):
+            more[name] = await read(entries, wanted[name], max_bytes=left)
+        left -= more[name].size
+    return first, more
+
+
+@contextmanager
+def _of_input(name: str) -> Iterator[None]:
+    """Whoever reads of a refusal has to know of which series it is."""
+    try:
+        yield
+    except (NotAVolume, NotAPicture) as fault:
+        raise type(fault)(fault.refusal, f"{fault.why} (input {name})") from None
+
 
 async def read_layout(
-    entries: Sequence[Entry], card: ModelCard, *, work: WorkStore, reader: Reader, parallel: int, max_bytes: int
+    entries: Sequence[Entry], wanted: CardInput, *, work: WorkStore, reader: Reader, parallel: int, max_bytes: int
 ) -> Layout:
-    """How the released instances make the input that the card asks for.
+    """How the released instances of a series make the input that is wanted.
 
     Raises:
         NotAVolume: they make no volume.
         NotAPicture: they are not the image or the loop.
     """
-    units = units_of(card)
-    match card.input:
+    units = units_of(wanted)
+    match wanted.kind:
         case InputKind.VOLUME:
             found = await _headers(entries, lambda data: reader.slices(data, units), work=work, parallel=parallel)
             slices = [(index, one) for index, several in enumerate(found) for one in several]
@@ -58,11 +98,13 @@ async def read_layout(
             places = tuple((slices[at][0], slices[at][1].frame) for at in geometry.order)
         case InputKind.IMAGE | InputKind.FRAMES:
             pictures = await _headers(entries, lambda data: reader.picture(data, units), work=work, parallel=parallel)
-            geometry, places = line_up(pictures, card.input)
-    size = int(np.prod(geometry.shape)) * np.dtype(sample_type(units)).itemsize * (3 if units is Units.RGB else 1)
-    if size > max_bytes:
-        raise NotAVolume(Refusal.TOO_LARGE, f"it would take {size >> 20} MiB, and {max_bytes >> 20} MiB are the most")
-    return Layout(geometry, places, units)
+            geometry, places = line_up(pictures, wanted.kind)
+    layout = Layout(geometry, places, units)
+    if layout.size > max_bytes:
+        raise NotAVolume(
+            Refusal.TOO_LARGE, f"it would take {layout.size >> 20} MiB, and {max_bytes >> 20} MiB are the most"
+        )
+    return layout
 
 
 async def _headers(

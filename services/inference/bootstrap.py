@@ -16,6 +16,7 @@ from services.inference.adapters.cards import PackageCards
 from services.inference.adapters.npz import NpzResults
 from services.inference.adapters.obstore import ObstoreWorkStore
 from services.inference.adapters.pydicom import PydicomReader
+from services.inference.adapters.remote import Servers, Site
 from services.inference.handlers import Limits
 from services.inference.quiet import Quiet
 from services.inference.settings import Settings
@@ -49,12 +50,13 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     await bus.overhear(subjects.JOB_STOPPED, stopping.hear)
     cards, reader, results = PackageCards(settings.packages_folder), PydicomReader(), NpzResults()
     limits = Limits(settings.decode_threads, settings.volume_max_bytes)
+    served = Servers(models, _site(settings))
     infer = partial(
         handlers.infer_job,
         cards=cards,
         work=work,
         reader=reader,
-        models=models,
+        models=served,
         results=results,
         events=bus,
         limits=limits,
@@ -100,3 +102,9 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         background=[models.sweep, *(partial(bus.consume, one) for one in heard)],
         life=told(bus, partial(records.life, "inference"), settings),
     )
+
+
+def _site(settings: Settings) -> Site:
+    certificate, key = settings.remote_certificate_file, settings.remote_key_file
+    both = (certificate, key) if certificate is not None and key is not None else None
+    return Site(settings.remote_hosts, settings.remote_ca_file, both, settings.remote_tokens_folder)

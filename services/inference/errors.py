@@ -3,6 +3,7 @@
 PassingFault
 ├── WorkUnavailable     the work store does not answer
 ├── TritonUnavailable   Triton does not answer, or the model's process has just died
+├── RemoteAway          a remote server does not answer now; it is asked again at once
 ├── ModelNotLoaded      Triton does not serve the version now; the catalogue loads what is in use
 └── ShadowDeferred      a candidate's run waits for its turn, and this process ends
 PermanentFault
@@ -14,6 +15,8 @@ PermanentFault
 ├── NotAPicture         the series is not the image or the loop that the model takes; the code is one of `Refusal`
 ├── PixelsUnreadable    an instance cannot be decoded
 ├── ModelFailed         the model threw; its own words, cut short
+├── RemoteNotAllowed    the model is run by a server to which this site sends nothing
+├── RemoteUnavailable   a remote server did not answer, as often as it was asked
 ├── ModelTooSlow        no answer within the card's time
 ├── OutputMismatch      the model's answer is not what its card promises
 └── NotComparable       a candidate's answer cannot be laid beside the job's result
@@ -138,6 +141,7 @@ class NotAVolume(PermanentFault):
     def __init__(self, refusal: Refusal, why: str) -> None:
         super().__init__(refusal.value, f"the series is not a volume: {_with_advice(refusal, why)}")
         self.refusal = refusal
+        self.why = why
 
 
 class NotAPicture(PermanentFault):
@@ -146,6 +150,7 @@ class NotAPicture(PermanentFault):
     def __init__(self, refusal: Refusal, why: str) -> None:
         super().__init__(refusal.value, f"the series is not what the model takes: {_with_advice(refusal, why)}")
         self.refusal = refusal
+        self.why = why
 
 
 class PixelsUnreadable(PermanentFault):
@@ -167,6 +172,34 @@ class ModelFailed(PermanentFault):
         short = " ".join(words.split())
         short = short if len(short) <= _WORDS_OF_A_MODEL else short[: _WORDS_OF_A_MODEL - 1] + "…"
         super().__init__("model-failed", f"the model {model} failed: {short or 'it gave no reason'}")
+
+
+class RemoteAway(PassingFault):
+    """A remote server does not answer now."""
+
+    def __init__(self) -> None:
+        super().__init__("remote-away", "the remote server of a model does not answer now")
+
+
+class RemoteNotAllowed(PermanentFault):
+    """The site has not named the server of a model."""
+
+    def __init__(self, model: str, address: str) -> None:
+        super().__init__(
+            "remote-not-allowed",
+            f"the model {model} is run by the server {address}, and this site sends nothing there: "
+            "an operator has to name it in PLEXUS_INFERENCE_REMOTE_HOSTS",
+        )
+
+
+class RemoteUnavailable(PermanentFault):
+    """A remote server did not answer, as often as the card lets us ask."""
+
+    def __init__(self, model: str, address: str, attempts: int) -> None:
+        super().__init__(
+            "remote-unavailable",
+            f"the server {address} of the model {model} did not answer in {attempts} attempts; retry the job later",
+        )
 
 
 class ModelTooSlow(PermanentFault):

@@ -8,8 +8,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from numpy.typing import NDArray
 
 from services.chassis import telemetry
 from services.chassis.faults import Fault
@@ -18,6 +21,7 @@ from services.contracts import events as said
 from services.contracts import telemetry as names
 from services.contracts.card import ModelCard
 from services.contracts.events import AuditRecorded, Event, JobFailed, JobInferred, JobProgressed, JobReleased
+from services.contracts.remote import remote_of
 from services.contracts.work import result_key
 from services.inference import assembly
 from services.inference.errors import (
@@ -26,14 +30,25 @@ from services.inference.errors import (
     ModelTooSlow,
     ModelUnknown,
     OutputMismatch,
+    RemoteNotAllowed,
+    RemoteUnavailable,
     TritonUnavailable,
 )
-from services.inference.manifest import Entry, read_manifest
+from services.inference.manifest import Entry, Manifest, read_manifest
 from services.inference.model import Outcome
-from services.inference.ports import Cards, Events, ModelServer, Reader, ResultFormat, Room, WorkStore
+from services.inference.ports import Cards, Events, ModelServer, Reader, ResultFormat, WorkStore
 from services.inference.promises import check
 
-_OF_THE_MODEL = (ModelFailed, ModelNotLoaded, ModelTooSlow, ModelUnknown, OutputMismatch, TritonUnavailable)
+_OF_THE_MODEL = (
+    ModelFailed,
+    ModelNotLoaded,
+    ModelTooSlow,
+    ModelUnknown,
+    OutputMismatch,
+    RemoteNotAllowed,
+    RemoteUnavailable,
+    TritonUnavailable,
+)
 MadeT = TypeVar("MadeT")
 Mention = Callable[[Event], Awaitable[None]]
 
@@ -77,10 +92,10 @@ async def infer_job(
             raise ModelUnknown(event.model, event.model_version)
         damaged = result is not None
         await events.mention(JobProgressed(event.job_id, "assemble", 0, event.instances))
-        entries = read_manifest(await work.read(event.input), event)
+        manifest = read_manifest(await work.read(event.input), event)
         made = await run_model(
             event.job_id,
-            entries,
+            manifest,
             card,
             results.pack,
             work=work,
@@ -88,6 +103,7 @@ async def infer_job(
             models=models,
             mention=events.mention,
             limits=limits,
+            before=partial(_record_transfer, event, card, events=events),
         )
         with telemetry.span(names.SPAN_KEEP_RESULT, {names.JOB_ID: event.job_id, names.BYTES: len(made)}):
             # Another process may have been quicker with the same job: then its result is the result.
@@ -103,7 +119,7 @@ async def infer_job(
 
 async def run_model(
     job_id: str,
-    entries: Sequence[Entry],
+    manifest: Manifest,
     card: ModelCard,
     use: Callable[[Outcome], MadeT],
     *,
@@ -112,8 +128,12 @@ async def run_model(
     models: ModelServer,
     mention: Mention,
     limits: Limits,
+    before: Callable[[], Awaitable[None]] | None = None,
 ) -> MadeT:
     """Run a version on a job's input; gives what `use` makes of its checked answer, in a thread.
+
+    Args:
+        before: what is done once the input is whole, and before the model gets it.
 
     Raises:
         Fault: see `services.inference.errors`.
@@ -121,20 +141,25 @@ async def run_model(
     started = perf_counter()
     attributes = {names.JOB_ID: job_id, names.MODEL: card.name, names.MODEL_VERSION: card.version}
     async with AsyncExitStack() as stack:
-        with telemetry.span(names.SPAN_ASSEMBLE, {**attributes, names.INSTANCES: len(entries)}):
-            layout = await assembly.read_layout(
-                entries, card, work=work, reader=reader, parallel=limits.parallel, max_bytes=limits.volume_max_bytes
+        with telemetry.span(names.SPAN_ASSEMBLE, {**attributes, names.INSTANCES: manifest.instances}):
+            layout, more = await assembly.read_layouts(
+                manifest, card, work=work, reader=reader, parallel=limits.parallel, max_bytes=limits.volume_max_bytes
             )
-            geometry = layout.geometry
-            room = await stack.enter_async_context(models.room(card, geometry.shape))
-            await _fill(room, job_id, entries, layout, work=work, reader=reader, mention=mention, limits=limits)
+            geometry, beside = layout.geometry, {name: one.geometry for name, one in more.items()}
+            shapes = {name: one.shape for name, one in beside.items()}
+            room = await stack.enter_async_context(models.room(card, geometry.shape, shapes))
+            parts = [(room.volume, manifest.entries, layout)]
+            parts += [(room.more[name], manifest.more[name], one) for name, one in more.items()]
+            await _fill(parts, job_id, work=work, reader=reader, mention=mention, limits=limits)
         assembled = perf_counter()
         await mention(JobProgressed(job_id, "infer", 0, 1))
+        if before is not None:
+            await before()
         with telemetry.span(names.SPAN_INFER, attributes):
-            prediction = await room.infer(geometry)
+            prediction = await room.infer(geometry, beside)
             await asyncio.to_thread(check, prediction, card, geometry.shape)
         inferred = perf_counter()
-        frames = tuple((entries[index].sop_instance_uid, frame) for index, frame in layout.places)
+        frames = tuple((manifest.entries[index].sop_instance_uid, frame) for index, frame in layout.places)
         compute: dict[str, float | str | bool] = {
             "assemble_seconds": round(assembled - started, 3),
             "infer_seconds": round(inferred - assembled, 3),
@@ -147,25 +172,28 @@ async def run_model(
 
 
 async def _fill(
-    room: Room,
+    parts: Sequence[tuple[NDArray[Any], tuple[Entry, ...], assembly.Layout]],
     job_id: str,
-    entries: Sequence[Entry],
-    layout: assembly.Layout,
     *,
     work: WorkStore,
     reader: Reader,
     mention: Mention,
     limits: Limits,
 ) -> None:
-    every = max(1, len(entries) // 10)
+    """Decode each input into its array."""
+    total, before = sum(len(entries) for _, entries, _ in parts), 0
+    every = max(1, total // 10)
 
     async def progress(done: int) -> None:
-        if done % every == 0 or done == len(entries):
-            await mention(JobProgressed(job_id, "assemble", done, len(entries)))
+        done += before
+        if done % every == 0 or done == total:
+            await mention(JobProgressed(job_id, "assemble", done, total))
 
-    await assembly.fill(
-        room.volume, entries, layout, work=work, reader=reader, parallel=limits.parallel, progress=progress
-    )
+    for array, entries, layout in parts:
+        await assembly.fill(
+            array, entries, layout, work=work, reader=reader, parallel=limits.parallel, progress=progress
+        )
+        before += len(entries)
 
 
 async def fail_job(event: JobReleased, fault: Fault, *, events: Events) -> None:
@@ -175,6 +203,33 @@ async def fail_job(event: JobReleased, fault: Fault, *, events: Events) -> None:
     await events.say(
         JobFailed(event.job_id, step, fault.code, fault.reason, event.attempt),
         message_id=f"{event.job_id}.{event.attempt}.failed",
+    )
+
+
+async def _record_transfer(event: JobReleased, card: ModelCard, *, events: Events) -> None:
+    """Put on record that the volume goes to another system, before it does, if it does."""
+    remote = remote_of(card)
+    if remote is None:
+        return
+    caller = Principal.service("inference")
+    record_id = f"{event.job_id}.{event.attempt}.sent"
+    await events.say(
+        AuditRecorded(
+            record_id=record_id,
+            at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            service="inference",
+            action=said.Action.TRANSFER_OUT,
+            outcome=said.Outcome.SUCCESS,
+            caller=caller.subject,
+            proved_by=caller.proved_by,
+            job_id=event.job_id,
+            instances=event.instances,
+            trace_id=telemetry.trace_id(),
+            detail="deidentified",
+            destination=remote.address,
+            destination_address=remote.host,
+        ),
+        message_id=record_id,
     )
 
 

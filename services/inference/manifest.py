@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from services.contracts.events import JobReleased
 from services.contracts.work import input_key
@@ -29,20 +31,38 @@ class Entry:
     sha256: str
 
 
-def read_manifest(data: bytes, event: JobReleased) -> tuple[Entry, ...]:
-    """The entries of the manifest that `event` announced.
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What was released.
+
+    Attributes:
+        entries: of the series that the job is about.
+        more: of the series beside it, by the names of the card's inputs.
+    """
+
+    entries: tuple[Entry, ...]
+    more: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)
+
+    @property
+    def instances(self) -> int:
+        """How many, of all series."""
+        return len(self.entries) + sum(len(entries) for entries in self.more.values())
+
+
+def read_manifest(data: bytes, event: JobReleased) -> Manifest:
+    """The manifest that `event` announced.
 
     Raises:
         InputDamaged: it cannot be read, belongs to another job, or holds other instances than announced.
     """
-    entries = entries_of(data, event.job_id, event.model, event.model_version)
-    if len(entries) != event.instances:
-        raise InputDamaged(f"holds {len(entries)} instances where {event.instances} were announced")
-    return entries
+    found = manifest_of(data, event.job_id, event.model, event.model_version)
+    if found.instances != event.instances:
+        raise InputDamaged(f"holds {found.instances} instances where {event.instances} were announced")
+    return found
 
 
-def entries_of(data: bytes, job_id: str, model: str, version: str) -> tuple[Entry, ...]:
-    """The entries of a job's manifest.
+def manifest_of(data: bytes, job_id: str, model: str, version: str) -> Manifest:
+    """The manifest of a job.
 
     Raises:
         InputDamaged: it cannot be read, or belongs to another job.
@@ -50,17 +70,24 @@ def entries_of(data: bytes, job_id: str, model: str, version: str) -> tuple[Entr
     try:
         manifest = json.loads(data)
         told = (manifest["schema"], manifest["job_id"], manifest["model"], manifest["model_version"])
-        files = [str(item["file"]) for item in manifest["instances"]]
-        entries = tuple(
-            Entry(input_key(job_id, file), str(item["sop_instance_uid"]), str(item["sha256"]))
-            for file, item in zip(files, manifest["instances"], strict=True)
+        found = Manifest(
+            _entries(manifest["instances"], job_id),
+            {str(name): _entries(items, job_id) for name, items in manifest.get("inputs", {}).items()},
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise InputDamaged("has a manifest that cannot be read") from None
     if told != (_SCHEMA, job_id, model, version):
         raise InputDamaged("has the manifest of another job, or of a form that is not known here")
-    if not all(_FILE.fullmatch(file) for file in files):
+    every = [entry for entries in (found.entries, *found.more.values()) for entry in entries]
+    if not all(_FILE.fullmatch(entry.key.removeprefix(input_key(job_id, ""))) for entry in every):
         raise InputDamaged("names files that cannot be")
-    if len({entry.sop_instance_uid for entry in entries}) != len(entries):
+    if len({entry.sop_instance_uid for entry in every}) != len(every):
         raise InputDamaged("holds an instance twice")
-    return entries
+    return found
+
+
+def _entries(items: Any, job_id: str) -> tuple[Entry, ...]:
+    return tuple(
+        Entry(input_key(job_id, str(item["file"])), str(item["sop_instance_uid"]), str(item["sha256"]))
+        for item in items
+    )

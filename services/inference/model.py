@@ -36,6 +36,7 @@ class Slice:
         position: centre of the first pixel, mm, LPS.
         pixel_spacing: between rows, between columns, mm.
         frame: its number in its instance, from 1.
+        frame_of_reference: pseudonymous UID of the space that the position is told in, or "".
     """
 
     series_instance_uid: str
@@ -46,6 +47,7 @@ class Slice:
     position: tuple[float, float, float]
     pixel_spacing: tuple[float, float]
     frame: int = 1
+    frame_of_reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,9 @@ class Picture:
     pixel_spacing: tuple[float, float] | None
 
 
+_NOWHERE = (float("nan"),) * 3
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Geometry:
     """How slices stack up to a volume, or frames line up.
@@ -75,6 +80,7 @@ class Geometry:
         spacing: between planes, rows, columns, mm; NaN where that is not known.
         direction: 3x3; columns are the LPS unit vectors of column, row and plane index; of pictures the unit matrix.
         origin: centre of the first voxel, mm, LPS; None for pictures.
+        frame_of_reference: of the origin, or "".
     """
 
     order: tuple[int, ...]
@@ -82,6 +88,16 @@ class Geometry:
     spacing: tuple[float, float, float]
     direction: NDArray[np.float64]
     origin: tuple[float, float, float] | None = None
+    frame_of_reference: str = ""
+
+    def offset_of(self, other: Geometry) -> tuple[float, float, float]:
+        """From the first voxel to that of `other`, mm, LPS; NaN where they have no frame of reference in common."""
+        if self.origin is None or other.origin is None or not self.frame_of_reference:
+            return _NOWHERE
+        if other.frame_of_reference != self.frame_of_reference:
+            return _NOWHERE
+        across, down, along = (theirs - ours for ours, theirs in zip(self.origin, other.origin, strict=True))
+        return across, down, along
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,6 +183,7 @@ def stack(slices: Sequence[Slice]) -> Geometry:
         spacing=(step, *first.pixel_spacing),
         direction=np.stack([across, down, normal], axis=1),
         origin=(float(positions[0][0]), float(positions[0][1]), float(positions[0][2])),
+        frame_of_reference=first.frame_of_reference,
     )
 
 

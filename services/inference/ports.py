@@ -80,11 +80,18 @@ class Room(Protocol):
         """To be filled: planes by rows by columns, of the type of the card's units; colours last."""
 
     @property
+    def more(self) -> Mapping[str, NDArray[Any]]:
+        """The same for each further input that is there, by its name."""
+
+    @property
     def means(self) -> str:
         """How tensors travel, for people: `shared memory` or `gRPC`."""
 
-    async def infer(self, geometry: Geometry) -> Prediction:
+    async def infer(self, geometry: Geometry, more: Mapping[str, Geometry] = ...) -> Prediction:
         """Run the model on the volume. The answer may lie in the room: use it before leaving.
+
+        Args:
+            more: where the further inputs lie.
 
         Raises:
             TritonUnavailable: the same may pass later.
@@ -97,8 +104,10 @@ class Room(Protocol):
 class ModelServer(Protocol):
     """Where models run."""
 
-    def room(self, card: ModelCard, shape: tuple[int, int, int]) -> AbstractAsyncContextManager[Room]:
-        """Memory for an input of `shape` for the model of `card`."""
+    def room(
+        self, card: ModelCard, shape: tuple[int, int, int], more: Mapping[str, tuple[int, int, int]] = ...
+    ) -> AbstractAsyncContextManager[Room]:
+        """Memory for an input of `shape`, and for `more` of them by their names, for the model of `card`."""
 
 
 class ResultFormat(Protocol):

@@ -34,3 +34,12 @@ class Settings(WorkSettings, BusSettings, ServiceSettings):
     """How many slices of a job are decoded at a time."""
     volume_max_bytes: int = 2_000_000_000
     """A series whose volume is larger is refused; gRPC carries 2 GiB at the most."""
+    remote_hosts: frozenset[str] = frozenset()
+    """Servers of others that may be asked, `host` or `host:port`, as a JSON list. De-identified volumes go there."""
+    remote_ca_file: Path | None = None
+    """Who signs their certificates (PEM); else the authorities that the system trusts."""
+    remote_certificate_file: Path | None = None
+    remote_key_file: Path | None = None
+    """Our certificate and its key (PEM), for servers that want to know who asks."""
+    remote_tokens_folder: Path | None = None
+    """A folder with a file named after each host that wants a bearer token, and the token in it."""

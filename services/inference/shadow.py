@@ -14,7 +14,7 @@ from services.contracts.work import manifest_key, result_key
 from services.inference.agreement import figures
 from services.inference.errors import InputDamaged, ModelUnknown
 from services.inference.handlers import Limits, record, run_model
-from services.inference.manifest import entries_of
+from services.inference.manifest import manifest_of
 from services.inference.model import Answer, Outcome
 from services.inference.ports import Cards, Events, ModelServer, Reader, ResultFormat, WorkStore
 
@@ -69,11 +69,11 @@ async def _compared(
     result = await work.find(result_key(event.job_id))
     if result is None:
         raise InputDamaged("lacks the result of the job")
-    manifest = await work.read(manifest_key(event.job_id))
-    entries = entries_of(manifest, event.job_id, event.model, event.model_version)
+    data = await work.read(manifest_key(event.job_id))
+    manifest = manifest_of(data, event.job_id, event.model, event.model_version)
     active_seconds, candidate_seconds, found = await run_model(
         event.job_id,
-        entries,
+        manifest,
         card,
         partial(_agreement, event, result, results),
         work=work,

@@ -154,6 +154,12 @@ class Offer:
     trace_id: str = ""
 
 
+def sender_of(principal: Principal) -> str:
+    """Who sent it, for those who share turns between senders: an AE title, or a client of STOW-RS; "" where everybody
+    is `local`, which tells nobody apart."""
+    return "" if principal.subject == Principal.local().subject else principal.subject
+
+
 _TOLD = {
     Written.STORED: (AuditOutcome.SUCCESS, "", "instance"),
     Written.UNCHANGED: (AuditOutcome.SUCCESS, "", "unchanged"),
@@ -309,6 +315,7 @@ class Quiet:
         digest: of that set, hex; "" before the first.
         instances: SOP Instance UID and sha256 (hex) of each instance that is stored now.
         trace: the trace context of the store that came last.
+        sender: who sent it.
     """
 
     study_instance_uid: str
@@ -317,6 +324,7 @@ class Quiet:
     digest: str
     instances: tuple[tuple[str, str], ...]
     trace: Mapping[str, str]
+    sender: str = ""
 
     def settled(self) -> SeriesSettled | None:
         """The fact to say: a new revision, or nothing when the set is the one that settled last."""
@@ -329,4 +337,5 @@ class Quiet:
             revision=self.revision + 1,
             digest=digest,
             instances=len(self.instances),
+            sender=self.sender,
         )

@@ -28,7 +28,7 @@ _CHECKS = (
     ("conformance statement", ("python", "docs/tables.py", "--check")),
 )
 
-_TOGETHER = ("--numprocesses=2", "--dist=loadgroup", "--no-loadscope-reorder")
+_TOGETHER = ("--numprocesses=2", "--no-loadscope-reorder")
 """Much of the suite waits for processes: two halves side by side take little more than half the time on two cores."""
 
 

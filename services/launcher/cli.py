@@ -220,6 +220,10 @@ def run_model(  # noqa: PLR0917  # as above
     priority: Annotated[str, typer.Option(help="stat, routine or low.")] = "routine",
     deadline: Annotated[str, typer.Option(help="Given up at this time (ISO 8601, with its offset).")] = "",
     force: Annotated[bool, typer.Option("--force", help="Also where the result is there.")] = False,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("--input", metavar="NAME=SERIES", help="The series for a further input, such as a prior."),
+    ] = None,
     data: Data = None,
     port_offset: Offset = None,
 ) -> int:
@@ -229,7 +233,15 @@ def run_model(  # noqa: PLR0917  # as above
 
     with Edge(_running(data, port_offset).url("edge")) as edge:
         return running.run(
-            console, edge, model, study, series=series, priority=priority, deadline=deadline, force=force
+            console,
+            edge,
+            model,
+            study,
+            series=series,
+            priority=priority,
+            deadline=deadline,
+            force=force,
+            inputs=inputs or (),
         )
 
 

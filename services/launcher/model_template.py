@@ -39,6 +39,20 @@ measurements:
 timeout_seconds: 120
 """
 
+_REQUIREMENTS: Final = """\
+# What the code imports is Triton's: NumPy 1.26, SciPy, ONNX Runtime. To have other packages, or other versions, name
+# them here (NumPy must be among them), and make the lock file:
+#
+#   plexus model lock {folder}
+#
+# which is: uv pip compile requirements.in --universal --generate-hashes --python-version 3.10 --only-binary :all: \\
+#               --no-emit-index-url -o requirements.lock
+#
+# With requirements.lock the code runs in an environment of its own, without network, within code.memory_mb and
+# timeout_seconds of the card, in a process of its own for each request: see docs/models.md.
+numpy
+"""
+
 _CONFIG: Final = """\
 backend: "python"
 max_batch_size: 0
@@ -102,6 +116,7 @@ def write(folder: Path) -> None:
     case.mkdir(parents=True)
     title = folder.name.replace("-", " ").capitalize()
     (folder / "model.yaml").write_text(_CARD.format(name=folder.name, title=title), encoding="utf-8")
+    (folder / "requirements.in").write_text(_REQUIREMENTS.format(folder=folder), encoding="utf-8")
     (folder / "triton" / "config.pbtxt").write_text(_CONFIG, encoding="utf-8")
     (code / "model.py").write_text(_MODEL, encoding="utf-8")
 

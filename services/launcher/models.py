@@ -6,6 +6,7 @@ import io
 import tarfile
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 1800
 """A check runs the model: it takes as long as that does."""
+_TOLD_SECONDS: Final = 1.0
 _LEFT_OUT: Final = {"__pycache__", ".git", ".venv", "report"}
 
 _Wrap = Callable[[Callable[..., int | None]], Callable[..., None]]
@@ -65,6 +67,23 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
         """Begin a package: a card, a small model that works, and a test case."""
         model_template.write(folder)
         console.print(f"{folder}: change model.yaml and triton/1/model.py, then: plexus model check {folder}")
+        console.print(f"Packages of your own: {folder}/requirements.in says how.")
+
+    @app.command()
+    @command
+    def lock(
+        package: Package,
+        python: Annotated[
+            str, typer.Option("--python", help="For this one, such as 3.11; else for all that Triton may have.")
+        ] = "",
+        upgrade: Annotated[bool, typer.Option("--upgrade", help="Take the newest versions.")] = False,
+    ) -> None:
+        """Make requirements.lock of a package's requirements.in: its code then has an environment of its own."""
+        from services.launcher import locking  # late: as above
+
+        console.print(
+            f"{package / 'requirements.lock'}: {locking.lock(package, python=python, upgrade=upgrade)} packages"
+        )
 
     @app.command("import")
     @command
@@ -92,11 +111,18 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
         keep: Annotated[
             str, typer.Option("--keep", help="Make a test case of this name of it. Look at the pictures first.")
         ] = "",
+        inputs: Annotated[
+            list[str] | None,
+            typer.Option("--input", metavar="NAME=FOLDER", help="The folder for a further input, such as a prior."),
+        ] = None,
     ) -> int:
         """Run a package on DICOM files without a mesh, with what the mesh would do before and after."""
         from services.launcher import trial  # late: it needs the whole of inference
 
-        return trial.main(package, folder, output, keep, console)
+        if any("=" not in one for one in inputs or ()):
+            raise LauncherError("an input is NAME=FOLDER, such as prior=/data/earlier")
+        more = {name: Path(path) for name, path in (one.split("=", 1) for one in inputs or ())}
+        return trial.main(package, folder, output, keep, console, more=more)
 
     @app.command()
     @command
@@ -110,7 +136,7 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
     ) -> int:
         """Upload a package as a draft, run its test cases on Triton, and write a report with pictures into report/."""
         catalogue = at(data, port_offset)
-        version = catalogue.checked(package)
+        version = catalogue.checked(package, console.print)
         _tell(version, console)
         catalogue.fetch_report(version, package / "report")
         console.print(f"[dim]{package / 'report' / 'report.html'}[/]", highlight=False)
@@ -132,7 +158,7 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
     ) -> int:
         """Check a package, and publish it if it passes. Its bytes are fixed from then on."""
         catalogue = at(data, port_offset)
-        version = catalogue.checked(package)
+        version = catalogue.checked(package, console.print)
         _tell(version, console)
         if not version["report"]["passed"]:
             return 1
@@ -230,11 +256,23 @@ class Catalogue:
         is_problem = answer.headers.get("Content-Type", "").startswith("application/problem+json")
         raise EdgeError(answer.json()["detail"] if is_problem else f"the catalogue answered {answer.status_code}")
 
-    def checked(self, package: Path) -> dict[str, Any]:
-        """Upload a package and run its test cases; gives the version."""
+    def checked(self, package: Path, tell: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+        """Upload a package and run its test cases; gives the version. `tell` hears how its environment is built."""
         with packed(package) as file:
             version = self.ask("POST", "/packages", content=_chunks(file)).json()
-        return dict(self.move(version["name"], version["version"], "check"))
+        path = f"/models/{version['name']}/versions/{version['version']}"
+        if not (package / "requirements.lock").exists():
+            return dict(self.ask("POST", f"{path}/check").json())
+        with ThreadPoolExecutor(1) as alone:
+            checking = alone.submit(self.ask, "POST", f"{path}/check")
+            told = ""
+            while not wait([checking], _TOLD_SECONDS).done:
+                found = self.ask("GET", f"{path}/environment").json()
+                words = f"environment of {found['packages']} packages, {found['seconds']:.0f} s: {found['words']}"
+                if found["state"] == "building" and found["words"] != told:
+                    tell(_plain(words))
+                    told = found["words"]
+            return dict(checking.result().json())
 
     def move(self, name: str, version: str, move: str) -> dict[str, Any]:
         """Do something to a version."""

@@ -157,6 +157,8 @@ PARTS: tuple[Part, ...] = (
         PACKAGES_FOLDER=_PACKAGES,
         REPOSITORY_FOLDER="{data}/triton/models",
         SHIPPED_FOLDER="{models}",
+        ENVIRONMENTS_FOLDER="{data}/triton/environments",
+        PYTHON="{triton_python}",
         TRITON_ADDRESS="{address[triton_grpc]}",
         TLS_FOLDER="{tls}",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.console import Console
 
 from services.launcher import status
@@ -22,16 +24,20 @@ def run(  # what a run may say
     priority: str = "routine",
     deadline: str = "",
     force: bool = False,
+    inputs: Sequence[str] = (),
 ) -> int:
     """Ask for it, and wait; 0 if all of it completed.
 
     Raises:
-        LauncherError: the priority is none, or the mesh refuses.
+        LauncherError: the priority is none, an input is not NAME=SERIES, or the mesh refuses.
     """
     if priority.lower() not in _PRIORITIES:
         raise LauncherError(f"a priority is one of {', '.join(_PRIORITIES)}")
+    if any("=" not in one for one in inputs):
+        raise LauncherError("an input is NAME=SERIES, such as prior=1.2.3")
     wish = {"model": model, "study": study, "series": series, "priority": _PRIORITIES[priority.lower()], "force": force}
-    asked = edge.run(wish | ({"deadline": deadline} if deadline else {}))
+    named = dict(one.split("=", 1) for one in inputs)
+    asked = edge.run(wish | ({"deadline": deadline} if deadline else {}) | ({"inputs": named} if named else {}))
     left = {job.id: job for job in asked}
     for job in asked:
         if job.state.ended:

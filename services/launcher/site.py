@@ -30,6 +30,7 @@ class Local:
             "public": settings.url("edge"),
             "data": settings.data,
             "models": REPOSITORY / "models",
+            "triton_python": REPOSITORY / ".venv-triton" / "bin" / "python",
             "secrets": settings.secrets,
             "tls": "",  # loopback
             "bus_scheme": "nats",
@@ -53,6 +54,7 @@ class Compose:
             "public": "http://127.0.0.1:${PLEXUS_PORT_EDGE:-8080}",
             "data": "/var/lib/plexus",
             "models": "/plexus/models",
+            "triton_python": "3.10",
             "secrets": "/run/secrets",
             "tls": "/run/tls",
             "bus_scheme": "tls",

@@ -133,6 +133,21 @@ class IndexReader:
         )
         return [_series(row) for row in rows]
 
+    async def settled_revision(self, study_instance_uid: str, series_instance_uid: str, digest: str) -> int:
+        """The revision that the series settled with, if it settled last with the instance set of `digest`; else 0.
+
+        Raises:
+            IndexUnavailable: PostgreSQL does not answer.
+        """
+        rows = await self._fetch(
+            f"SELECT s.revision FROM {_SERIES_JOINED} JOIN index.settling s ON s.series = se.id"  # noqa: S608  # fixed
+            " WHERE st.study_instance_uid = $1 AND se.series_instance_uid = $2 AND encode(s.digest, 'hex') = $3",
+            study_instance_uid,
+            series_instance_uid,
+            digest,
+        )
+        return rows[0]["revision"] if rows else 0
+
     async def series_instances(self, study_instance_uid: str, series_instance_uid: str) -> list[InstanceRow]:
         """The instances of a series by Instance Number, without metadata and layout; empty: no such series.
 

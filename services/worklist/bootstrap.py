@@ -74,6 +74,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         jobs=jobs,
         archive=archive,
         catalogue=catalogue,
+        journal=frame.log,
         public_url=settings.public_url,
     )
     return Runtime(

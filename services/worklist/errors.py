@@ -9,6 +9,8 @@ PermanentFault
 ├── NoSuchJobError            404
 ├── NoSuchModelError          404
 ├── NothingToRunError         409: no series of the study is one that the model takes
+├── MissingInputError         409: a further series that the model takes is not there
+├── UnfitInputError           409: a series that somebody chose for an input cannot be taken
 ├── JobConflictError          409: what is asked does not fit the job's state
 └── WorkItemRefusedError      of UPS-RS: services.worklist.ups.refusals
 
@@ -17,7 +19,11 @@ PermanentFault
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 from services.chassis.faults import Fault, PassingFault, PermanentFault
+from services.contracts.card import CardInput, InputFrom
 
 
 class DatabaseUnavailableError(PassingFault):
@@ -69,6 +75,32 @@ class NothingToRunError(PermanentFault):
         super().__init__("nothing-to-run", f"no series of the study is one that {model} takes: name the series")
 
 
+class MissingInputError(PermanentFault):
+    """The model takes further series, and one is not there."""
+
+    def __init__(self, model: str, missing: Sequence[CardInput]) -> None:
+        each = " and ".join(f"{one.name} ({_WHERE[one.source]})" for one in missing)
+        names = " ".join(f"--input {one.name}=SERIES" for one in missing)
+        super().__init__(
+            "input-missing",
+            f"{model} takes beside this series also {each}, and none is there that has settled and that its rule "
+            f"selects; it runs when one comes, or choose one: {names}",
+        )
+
+
+_WHERE: Final = {
+    InputFrom.SAME_STUDY: "of the same study",
+    InputFrom.EARLIER_STUDIES: "of an earlier study of the patient",
+}
+
+
+class UnfitInputError(PermanentFault):
+    """A series that somebody chose for an input cannot be taken."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("input-unfit", reason)
+
+
 class JobConflictError(PermanentFault):
     """The job's state does not allow what is asked."""
 
@@ -81,7 +113,7 @@ def http_status(fault: Fault) -> int:
     match fault:
         case NoSuchJobError() | NoSuchModelError():
             return 404
-        case JobConflictError() | NothingToRunError():
+        case JobConflictError() | NothingToRunError() | MissingInputError() | UnfitInputError():
             return 409
         case PassingFault():
             return 503

@@ -5,9 +5,10 @@ Every one is idempotent: the decision is made on the jobs as they are kept, in t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from uuid import uuid4
 
 from services.chassis import telemetry
@@ -25,6 +26,7 @@ from services.contracts.events import (
 from services.selection.errors import RuleFailedError
 from services.worklist import model
 from services.worklist.errors import NoSuchJobError
+from services.worklist.inputs import Chosen, choose, takers
 from services.worklist.model import Job, JobFact, Performer
 from services.worklist.ports import Attributes, Candidate, Decision, Facts, Jobs, Journal, SeriesArchive
 from services.worklist.results import maker_of
@@ -44,7 +46,10 @@ async def select(
     journal: Journal,
     dicomweb: str = "",
 ) -> None:
-    """A series has settled: a job of each model whose rule selects it, unless a job of ours has made the series."""
+    """A series has settled: a job of each model whose rule selects it, unless a job of ours has made the series.
+
+    A model that takes further series runs when all that it needs are there; so does one that waited for this series.
+    """
     study, uid = settled.study_instance_uid, settled.series_instance_uid
     with telemetry.span(
         names.SPAN_SELECT, {names.REVISION: settled.revision, names.INSTANCES: settled.instances}
@@ -56,38 +61,80 @@ async def select(
         shadows = {candidate.card.name: candidate.shadow for candidate in candidates}
         automatic = [candidate for candidate in candidates if candidate.card.automatic]
         cards = selected(automatic, series.attributes, settled.instances, journal)
-        references = await archive.references(study, uid) if cards else ()
-        source = Input(study, uid, series.attributes, references)
-        at, trace_id, trace_parent = now(), telemetry.trace_id(), trace_parent_now()
-
-        def decide(of_series: Sequence[Job]) -> Decision:
-            ruling = rule(
+        source = Input(study, uid, series.attributes, await archive.references(study, uid) if cards else ())
+        by_name = {candidate.card.name: candidate for candidate in automatic}
+        beside = {
+            card.name: await choose(by_name[card.name], source, archive=archive, journal=journal)
+            for card in cards
+            if card.more_inputs
+        }
+        runnable = [card for card in cards if card.name not in beside or not beside[card.name].missing]
+        decide = partial(_decide, jobs=jobs, shadows=shadows, dicomweb=dicomweb)
+        decided = [await decide(settled, runnable, source, beside)]
+        several = [candidate for candidate in automatic if candidate.card.more_inputs]
+        async for candidate, main, there, chosen in takers(several, source, series, archive=archive, journal=journal):
+            of_main = replace(
                 settled,
-                cards,
-                of_series,
-                at=at,
-                trace_id=trace_id,
-                trace_parent=trace_parent,
-                new_id=lambda: uuid4().hex,
-                shadows=shadows,
+                study_instance_uid=main.study_instance_uid,
+                series_instance_uid=main.series_instance_uid,
+                revision=there.revision,
+                digest=there.digest,
+                instances=there.instances,
             )
-            facts = [fact for job in ruling.superseded for fact in cancelled_facts(job, _SELF, "superseded")]
-            facts += [(audit(job, _SELF, "requested"), None) for job in ruling.requested]
-            by_name = {card.name: card for card in cards}
-            items = tuple(item_of(job, by_name[job.model], source, dicomweb, at) for job in ruling.requested)
-            return Decision((*ruling.superseded, *ruling.requested), tuple(facts), items)
-
-        decision = await jobs.decide_on_series(study, uid, decide)
-        requested = [job for job in decision.jobs if not job.state.ended]
+            references = await archive.references(main.study_instance_uid, main.series_instance_uid)
+            main = replace(main, references=references)  # noqa: PLW2901  # the same, with what its work item names
+            card = candidate.card
+            decided.append(await decide(of_main, [card], main, {card.name: chosen}))
+        changed = [job for decision in decided for job in decision.jobs]
+        requested = [job for job in changed if not job.state.ended]
         span.set_attribute(names.MODEL, ",".join(job.model for job in requested))
+    lacking = {name: [one.name for one in chosen.missing] for name, chosen in beside.items() if chosen.missing}
     journal.info(
         "series.ruled",
         revision=settled.revision,
         instances=settled.instances,
         selected=[card.name for card in cards],
+        **({"lacking": lacking} if lacking else {}),
         jobs=[job.id for job in requested],
-        superseded=[job.id for job in decision.jobs if job.state.ended],
+        superseded=[job.id for job in changed if job.state.ended],
     )
+
+
+async def _decide(
+    settled: SeriesSettled,
+    cards: Sequence[ModelCard],
+    source: Input,
+    beside: Mapping[str, Chosen],
+    *,
+    jobs: Jobs,
+    shadows: Mapping[str, str],
+    dicomweb: str,
+) -> Decision:
+    """The jobs of models on a series that has settled, with what they take beside it."""
+    at, trace_id, trace_parent = now(), telemetry.trace_id(), trace_parent_now()
+
+    def decide(of_series: Sequence[Job]) -> Decision:
+        ruling = rule(
+            settled,
+            cards,
+            of_series,
+            at=at,
+            trace_id=trace_id,
+            trace_parent=trace_parent,
+            new_id=lambda: uuid4().hex,
+            inputs={name: chosen.series for name, chosen in beside.items()},
+            shadows=shadows,
+        )
+        facts = [fact for job in ruling.superseded for fact in cancelled_facts(job, _SELF, "superseded")]
+        facts += [(audit(job, _SELF, "requested"), None) for job in ruling.requested]
+        by_name = {card.name: card for card in cards}
+        items = tuple(
+            item_of(job, by_name[job.model], source, dicomweb, at, more=beside.get(job.model, Chosen()).described)
+            for job in ruling.requested
+        )
+        return Decision((*ruling.superseded, *ruling.requested), tuple(facts), items)
+
+    return await jobs.decide_on_series(source.study_instance_uid, source.series_instance_uid, decide)
 
 
 async def admit(at: datetime, *, rules: Rules, jobs: Jobs) -> Sequence[Job]:
@@ -188,6 +235,7 @@ def _requested(job: Job) -> JobRequested:
         model_version=job.model_version,
         supersedes=job.supersedes,
         attempt=job.attempt,
+        inputs=job.inputs,
     )
 
 

@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import assert_never
 
 from services.contracts.events import (
+    InputSeries,
     JobCancelled,
     JobCompleted,
     JobFailed,
@@ -103,7 +104,7 @@ class Job:
         supersedes: the job whose result this one replaces, or empty.
         attempt: 1, and 1 more for each retry.
         trace_id: of the first attempt.
-        sender: with whom it shares a turn: who asked, or the study.
+        sender: with whom it shares a turn: who asked, who sent the series, or the study where nobody is known.
         run: 0, and 1 more for each time that somebody wanted it made again.
         trace_parent: where the newest attempt was asked for (W3C `traceparent`): what it brings belongs there.
         deadline: when it is given up if it has not ended.
@@ -113,6 +114,7 @@ class Job:
         shadowed_at: when that was asked for.
         change: grows with every change of any job; 0 before the job is kept.
         position: grows with every new job; 0 before the job is kept.
+        inputs: the series that it takes beside the one that it is about.
     """
 
     id: str
@@ -147,6 +149,7 @@ class Job:
     shadowed_at: datetime | None = None
     change: int = 0
     position: int = 0
+    inputs: tuple[InputSeries, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

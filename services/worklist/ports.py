@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -115,6 +115,9 @@ class WorkItems(Protocol):
             WorkItemRefusedError: there is none of this UID.
         """
 
+    async def refuse(self, facts: Facts) -> None:
+        """Say what was refused."""
+
     async def get(self, uid: str, facts: Callable[[WorkItem], Facts]) -> WorkItem:
         """A work item, once it is on record who reads it.
 
@@ -160,12 +163,14 @@ class Series:
     Attributes:
         attributes: of one instance that stands for it, without bulk data.
         references: SOP class and SOP instance of each instance.
+        revision: of the instance set now; 0 if it has not settled.
     """
 
     attributes: Attributes
     digest: str = ""
     instances: int = 0
     references: Sequence[tuple[str, str]] = ()
+    revision: int = 0
 
 
 class SeriesArchive(Protocol):
@@ -179,6 +184,12 @@ class SeriesArchive(Protocol):
 
     async def series_of(self, study_instance_uid: str) -> Sequence[str]:
         """The series of a study, by their UIDs."""
+
+    async def studies_of(self, patient_id: str) -> Sequence[Attributes]:
+        """What tells of each study of a Patient ID (PS3.4 C.6.1.1), and perhaps of others whose ID is spelt alike."""
+
+    async def study_of(self, series_instance_uid: str) -> str:
+        """The study of a series; "" where there is none, or more than one."""
 
 
 class Rule(Protocol):
@@ -194,14 +205,18 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A model that may run: its card, its rule, and the version that runs beside it in shadow, or "".
+    """A model that may run: its card, and its rules.
 
-    That one sees the input of each completed job; of what it says there are no results.
+    Attributes:
+        shadow: the version that runs beside it, or "". It sees the input of each completed job; of what it says there
+            are no results.
+        more: the rule of each further input, by its name.
     """
 
     card: ModelCard
     rule: Rule
     shadow: str = ""
+    more: Mapping[str, Rule] = field(default_factory=dict)
 
 
 class Catalogue(Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.contracts.card import ModelCard, PackageKind
-from services.contracts.events import SeriesSettled
+from services.contracts.events import InputSeries, SeriesSettled
 from services.worklist.model import Job, JobState, Performer, cancelled
 
 
@@ -28,6 +28,7 @@ def rule(
     trace_id: str,
     trace_parent: str = "",
     new_id: Callable[[], str],
+    inputs: Mapping[str, tuple[InputSeries, ...]] | None = None,
     shadows: Mapping[str, str] | None = None,
 ) -> Ruling:
     """One job for each model that selects the series, unless it is there or a newer revision is.
@@ -35,23 +36,20 @@ def rule(
     Args:
         cards: of the models that select it.
         of_series: every job of the series, oldest first.
+        inputs: what a model takes beside the series, by its name.
         shadows: by the name of a model, the version that runs beside the one in use.
     """
     requested: list[Job] = []
     superseded: list[Job] = []
     for card in cards:
         jobs = [job for job in of_series if job.model == card.name]
-        if any(
-            job.revision > settled.revision
-            or (job.series_digest == settled.digest and job.model_version == card.version)
-            for job in jobs
-        ):
+        beside = (inputs or {}).get(card.name, ())
+        same = [job for job in jobs if (job.series_digest, job.model_version) == (settled.digest, card.version)]
+        if any(job.revision > settled.revision for job in jobs) or any(job.inputs == beside for job in same):
             continue
         unfinished = [job for job in jobs if not job.state.ended]
         completed = [job for job in jobs if job.state is JobState.COMPLETED]
-        superseded += [
-            cancelled(job, "superseded", "newer instances of the series made a new job", at) for job in unfinished
-        ]
+        superseded += [cancelled(job, "superseded", _why(job, settled), at) for job in unfinished]
         # A result that is there comes before one that may still come.
         replaced = (completed or unfinished)[-1:]
         requested.append(
@@ -68,13 +66,21 @@ def rule(
                 trace_id=trace_id,
                 trace_parent=trace_parent,
                 performer=performer_of(card),
-                sender=settled.study_instance_uid,
+                sender=settled.sender or settled.study_instance_uid,
+                run=max((job.run + 1 for job in same), default=0),
+                inputs=beside,
                 shadow=(shadows or {}).get(card.name, ""),
             )
         )
     return Ruling(tuple(requested), tuple(superseded))
 
 
+def _why(job: Job, settled: SeriesSettled) -> str:
+    other = "another series for an input" if job.series_digest == settled.digest else "newer instances of the series"
+    return f"{other} made a new job"
+
+
 def performer_of(card: ModelCard) -> Performer:
-    """Who runs a model: of the kind `external` are those that a performer outside takes (pull)."""
-    return Performer.OUTSIDE if card.kind is PackageKind.EXTERNAL else Performer.MESH
+    """Who runs a model: one of the kind `external` a performer outside takes (pull), unless its card names a server."""
+    outside = card.kind is PackageKind.EXTERNAL and card.source.get("server") is None
+    return Performer.OUTSIDE if outside else Performer.MESH

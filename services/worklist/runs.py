@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
 from services.chassis import telemetry
 from services.chassis.principal import Principal
-from services.worklist import handlers
-from services.worklist.errors import NoSuchModelError, NothingToRunError
+from services.worklist import handlers, inputs
+from services.worklist.errors import MissingInputError, NoSuchModelError, NothingToRunError, UnfitInputError
+from services.worklist.inputs import Chosen, choose
 from services.worklist.model import Job, JobState, Priority
 from services.worklist.ports import Candidate, Decision, Jobs, Journal, Series, SeriesArchive
 from services.worklist.ruling import performer_of
@@ -25,6 +26,7 @@ class Wish:
     Attributes:
         series_instance_uid: "" for every series of the study that the model's rule selects.
         force: make it again, also where it is there.
+        inputs: series by the names of the model's further inputs, where its rules are not to choose.
     """
 
     model: str
@@ -33,6 +35,7 @@ class Wish:
     priority: Priority = Priority.MEDIUM
     deadline: datetime | None = None
     force: bool = False
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 async def ask(
@@ -52,20 +55,36 @@ async def ask(
     Raises:
         NoSuchModelError: there is no model of this name.
         NothingToRunError: no series of the study is one that the model takes.
+        MissingInputError: the model takes further series, and one is not there.
+        UnfitInputError: one that was chosen cannot be taken.
     """
     candidate = _candidate(wish.model, candidates)
     if wish.series_instance_uid:
         uids: Sequence[str] = [wish.series_instance_uid]
     else:
         uids = await archive.series_of(wish.study_instance_uid)
-    found = []
+    chosen = {uid: name for name, uid in wish.inputs.items()}
+    found, missing, named = [], None, ""
     for uid in uids:
+        if uid in chosen:  # it goes beside another series of the study, if there is one
+            named = chosen[uid]
+            continue
         series = await archive.describe(wish.study_instance_uid, uid)
         if wish.series_instance_uid or handlers.selected([candidate], series.attributes, series.instances, journal):
             source = await _source(wish.study_instance_uid, uid, series, archive)
-            found.append(await _one(wish, candidate, source, series, principal=principal, jobs=jobs, dicomweb=dicomweb))
+            beside = await choose(candidate, source, archive=archive, journal=journal, named=wish.inputs)
+            if beside.missing:
+                missing = beside.missing
+                continue
+            found.append(
+                await _one(
+                    wish, candidate, source, series, beside=beside, principal=principal, jobs=jobs, dicomweb=dicomweb
+                )
+            )
+    if not found and missing:
+        raise MissingInputError(wish.model, missing)
     if not found:
-        raise NothingToRunError(wish.model)
+        raise UnfitInputError(inputs.the_main_one(named)) if named else NothingToRunError(wish.model)
     return found
 
 
@@ -77,17 +96,32 @@ async def for_item(
     candidates: Sequence[Candidate],
     archive: SeriesArchive,
     jobs: Jobs,
+    journal: Journal,
+    more: Sequence[str] = (),
 ) -> Job:
     """The job of a work item that somebody creates for a model of ours: a new one, or one that is there and holds.
 
     Args:
         item: the work item, of the job of an id.
+        more: series for the model's further inputs, in their order.
+
+    Raises:
+        MissingInputError, UnfitInputError: as `ask`.
     """
     candidate = _candidate(wish.model, candidates)
     uid = wish.series_instance_uid
     series = await archive.describe(wish.study_instance_uid, uid)
     source = Input(wish.study_instance_uid, uid, series.attributes)
-    return await _one(wish, candidate, source, series, principal=principal, jobs=jobs, dicomweb="", item=item)
+    names = [one.name for one in candidate.card.more_inputs]
+    if len(more) > len(names):
+        raise UnfitInputError(f"{wish.model} takes {1 + len(names)} series, and the work item names {1 + len(more)}")
+    named = dict(zip(names, more, strict=False))
+    beside = await choose(candidate, source, archive=archive, journal=journal, named=named)
+    if beside.missing:
+        raise MissingInputError(wish.model, beside.missing)
+    return await _one(
+        wish, candidate, source, series, beside=beside, principal=principal, jobs=jobs, dicomweb="", item=item
+    )
 
 
 async def processing(
@@ -115,6 +149,7 @@ async def _one(
     source: Input,
     series: Series,
     *,
+    beside: Chosen,
     principal: Principal,
     jobs: Jobs,
     dicomweb: str,
@@ -128,7 +163,7 @@ async def _one(
             for job in of_series
             if (job.model, job.model_version, job.series_digest) == (card.name, card.version, series.digest)
         ]
-        there = same[-1] if same else None
+        there = next((job for job in reversed(same) if job.inputs == beside.series), None)
         if there is not None and not wish.force:
             if item is None:
                 return Decision((there,))
@@ -153,9 +188,10 @@ async def _one(
             sender=source.study_instance_uid if principal.subject == "local" else principal.subject,
             run=max((each.run + 1 for each in same), default=0),
             deadline=wish.deadline,
+            inputs=beside.series,
             shadow=candidate.shadow if not any(_counts(each, candidate.shadow) for each in same) else "",
         )
-        made = item(job.id) if item else item_of(job, card, source, dicomweb, at)
+        made = item(job.id) if item else item_of(job, card, source, dicomweb, at, more=beside.described)
         return Decision((job,), ((handlers.audit(job, principal, "asked"), None),), (made,))
 
     decision = await jobs.decide_on_series(source.study_instance_uid, source.series_instance_uid, decide)

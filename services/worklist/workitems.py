@@ -17,7 +17,7 @@ from services.dicom import uids
 from services.dicom.dicom_json import DicomJson
 from services.worklist import handlers, model, runs
 from services.worklist.model import Job, JobState, Performer, Priority
-from services.worklist.ports import Candidate, Facts, ItemDecision, Jobs, SeriesArchive, WorkItems
+from services.worklist.ports import Candidate, Facts, ItemDecision, Jobs, Journal, SeriesArchive, WorkItems
 from services.worklist.ups import making, matching, refusals, reports, states
 from services.worklist.ups.building import first
 from services.worklist.ups.checking import to_create
@@ -51,6 +51,7 @@ async def create(
     candidates: Sequence[Candidate],
     archive: SeriesArchive,
     jobs: Jobs,
+    journal: Journal,
 ) -> tuple[str, bool]:
     """Create a work item; its UID, and whether it differs from what came. One for a model of ours is a run of it.
 
@@ -77,6 +78,8 @@ async def create(
             candidates=candidates,
             archive=archive,
             jobs=jobs,
+            journal=journal,
+            more=asked.more,
         )
     else:
         item = new_item(uid, given, at)
@@ -159,6 +162,14 @@ async def unsubscribe(uid: str, ae_title: str, *, caller: Caller, items: WorkIte
 async def suspend(uid: str, ae_title: str, *, caller: Caller, items: WorkItems) -> None:
     """Tell of no new work items."""
     await items.suspend(uid, ae_title, _record(Action.QUERY, caller, "workitem-events-ended"))
+
+
+async def refuse(uid: str, detail: str, code: str, *, caller: Caller, items: WorkItems) -> None:
+    """Put on record that a request was refused, and why; `uid` is that of its work item, or ""."""
+    ((record, message_id),) = _record(Action.JOB, caller, detail)
+    assert isinstance(record, AuditRecorded)  # noqa: S101  # for the type
+    refused = replace(record, outcome=Outcome.REFUSED, reason_code=code, sop_instance_uid=uid)
+    await items.refuse(((refused, message_id),))
 
 
 def _uid_of(uid: str, given: DicomJson) -> str:

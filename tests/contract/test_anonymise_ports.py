@@ -17,7 +17,7 @@ from services.anonymise.adapters.archive import GrpcArchive
 from services.anonymise.adapters.postgres import PostgresReleases
 from services.anonymise.adapters.work_store import ObstoreWork
 from services.anonymise.errors import SeriesChangedError
-from services.anonymise.model import Listed, Original, Pseudonym, Release, UidKind
+from services.anonymise.model import Listed, Original, Pseudonym, Release, ReleasedInput, UidKind
 from services.anonymise.ports import Releases, SourceArchive, WorkStore
 from services.chassis import database, rpc
 from services.chassis.bus import connected
@@ -132,6 +132,15 @@ async def test_a_later_attempt_is_said_again_and_keeps_the_earlier_way_back(worl
     assert original.sop_instance_uids == {"2.25.2": "1.2.3.1", "2.25.9": "1.2.3.1"}
     assert await world.releases.reports("job-1") == again
     assert await world.subjects() == [subjects.JOB_RELEASED] * 2
+
+
+async def test_a_release_of_several_series_tells_them_apart(world: FakeWorld | PostgresWorld) -> None:
+    beside = (ReleasedInput("prior", "1.2.5", "1.2.6", ("1.2.3.7",)),)
+    uids = {**UIDS, "1.2.3.7": Pseudonym("2.25.7", UidKind.INSTANCE)}
+    await world.releases.keep(replace(RELEASE, inputs=beside), uids, REPORTS, said(RELEASE))
+    assert await world.releases.original("job-1") == Original(
+        "1.2.3", "1.2.4", 3, "job-0", {"2.25.2": "1.2.3.1"}, beside
+    )
 
 
 async def test_facts_are_said_without_a_release(world: FakeWorld | PostgresWorld) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,17 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Locator, Page, sync_playwright
 
 from tests.mesh import Site
+from tests.studies import make_study
 
 _CHROMIUM = Path("/usr/bin/chromium")
 _QUIET = ("--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync",
           "--no-first-run", "--disable-quic")  # fmt: skip
 _IMAGES = {"x": 400, "y": 120, "width": 840, "height": 700}
 """Where the CT is shown, without the rulers and texts around it."""
+_BESIDE_THE_PANEL = {**_IMAGES, "width": 680}
 _LUNGS = 20_000
 """Of 588,000 pixels; both lungs in the middle of the chest take far more."""
+_FAT = 5_000
+"""Adipose tissue on the same slice takes more."""
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +52,9 @@ def _open(page: Page, site: Site, job: dict[str, Any], series: str) -> None:
     raise AssertionError("slice 50 of 100 never came")
 
 
-def _coloured(page: Page) -> int:
+def _coloured(page: Page, where: dict[str, int] = _IMAGES) -> int:
     """How many pixels of the images are not grey."""
-    shot = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=_IMAGES))).convert("RGB")).astype(int)  # type: ignore[arg-type]
+    shot = np.asarray(Image.open(io.BytesIO(page.screenshot(clip=where))).convert("RGB")).astype(int)  # type: ignore[arg-type]
     return int(np.count_nonzero(shot.max(axis=2) - shot.min(axis=2) > 30))
 
 
@@ -66,10 +71,57 @@ def test_the_link_of_the_segmentation_shows_both_lungs_over_the_ct(
     assert np.argwhere(blue - red > 30)[:, 1].mean() < _IMAGES["width"] / 2
 
 
-def test_the_same_slice_without_the_segmentation_is_grey(site: Site, sample_job: dict[str, Any], page: Page) -> None:
+def _panel(page: Page, model: str) -> Locator:
+    """The card of a model in the panel, which is opened."""
+    page.locator('[data-cy="models-btn"]').click()
+    card = page.get_by_role("article", name=model)
+    card.wait_for(timeout=60_000)
+    return card
+
+
+def test_the_same_slice_is_grey_until_a_person_runs_a_model_from_the_panel(
+    site: Site, sample_job: dict[str, Any], page: Page
+) -> None:
     _open(page, site, sample_job, sample_job["series_instance_uid"])
-    page.wait_for_timeout(3000)
-    assert _coloured(page) < 200
+    card = _panel(page, "Adipose tissue (reference)")
+    listed = page.get_by_role("article").get_by_role("heading").all_inner_texts()
+    series = {"study": sample_job["study_instance_uid"], "series": sample_job["series_instance_uid"]}
+    able = site.http.get("/models", params=series).json()["models"]
+    assert listed == [model["title"] for model in able]
+    assert len(able) > 3
+    page.wait_for_timeout(2000)
+    assert _coloured(page, _BESIDE_THE_PANEL) < 200
+
+    status = card.get_by_role("status")
+    seen: list[str] = []
+    card.get_by_role("button", name=re.compile("^Run")).focus()
+    page.keyboard.press("Enter")
+    site.until(lambda: seen.append(status.inner_text()) or ("Computing" in seen and "Done" in seen[-1]), every=0.02)
+    assert "Being de-identified" in seen
+    site.until(lambda: page.wait_for_timeout(300) or _coloured(page, _BESIDE_THE_PANEL) > _FAT, every=0)
+    assert page.get_by_text("(50/100)").is_visible(), "the slice on screen stays"
+
+
+def test_closing_and_opening_the_panel_finds_the_same(site: Site, sample_job: dict[str, Any], page: Page) -> None:
+    page.locator('[data-cy="panelSegmentation-btn"]').click()
+    card = _panel(page, "Lung segmentation (reference)")
+    card.get_by_text("Done").wait_for(timeout=60_000)
+    measured = card.locator("dd").all_inner_texts()
+    assert len(measured) == 6, "volume, attenuation, fraction of each lung"
+    assert measured[0].split()[-1] == "mL"
+
+
+def test_the_panel_says_in_words_why_a_run_failed(site: Site, sample: Path, page: Page, tmp_path: Path) -> None:
+    study = make_study(sample, tmp_path / "gap", seed="a gap in the viewer", shrink=8, count=25)
+    for path in sorted(study.folder.glob("*.dcm"))[10:13]:
+        path.unlink()
+    assert site.storescu(study.folder).returncode == 0
+    page.goto(f"{site.edge}/viewer/viewer?StudyInstanceUIDs={study.study_instance_uid}")
+    card = _panel(page, "Body volume in the field of view (reference)")
+    card.get_by_role("button", name="Run", exact=True).click()
+    failed = card.get_by_text("Failed: the series is not a volume: about 3 slices are missing")
+    failed.wait_for(timeout=60_000)
+    assert card.get_by_role("button", name="Run", exact=True).is_visible(), "it can be tried again"
 
 
 def test_the_study_list_shows_the_study(site: Site, sample_job: dict[str, Any], page: Page) -> None:

@@ -13,6 +13,7 @@ from playwright.sync_api import Page, Response, sync_playwright
 
 from load_tests import data, lean
 from tests import pictures
+from tests.e2e import viewed
 from tests.e2e.test_the_viewer import _CHROMIUM, _IMAGES, _QUIET
 from tests.mesh import Site
 from tests.pictures import Pictures
@@ -82,6 +83,23 @@ def test_a_loop_of_500_frames_opens_at_its_first_one(window: Window, tmp_path: P
     window.open(pictures.ultrasound(tmp_path / "loop"))
     window.page.get_by_text("(1/500)").wait_for(timeout=120_000)
     window.until(lambda seen: 0.02 < _share(seen, (60, 60, 255), 60) < 0.5)
+
+
+def test_a_segmentation_of_a_projection_is_shown_over_it(
+    window: Window, site: Site, sample: Path, tmp_path: Path
+) -> None:
+    (radiograph,) = viewed.sources(sample, tmp_path, ["CR"])
+    _, segmentation = next(viewed.results(radiograph))
+    viewed.store(site.edge, [*viewed.files(radiograph), segmentation.data])
+    window.page.goto(viewed.link(site.edge, segmentation))
+    for colour in ((224, 97, 76), (101, 184, 145)):  # half of it, over grey
+        window.until(lambda seen, colour=colour: _tinted(seen, colour) > 0.02)  # type: ignore[misc]
+
+
+def _tinted(pixels: np.ndarray, colour: tuple[int, int, int]) -> float:
+    """The share of pixels that are grey with some of this colour: red, green and blue differ as in it."""
+    wanted, seen = np.array(colour) - np.mean(colour), pixels - pixels.mean(axis=2, keepdims=True)
+    return float(((seen @ wanted / np.linalg.norm(wanted) > 20) & (np.ptp(seen, axis=2) > 20)).mean())
 
 
 def test_a_slide_is_shown_by_its_levels(window: Window, tmp_path: Path) -> None:

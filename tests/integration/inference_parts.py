@@ -1,6 +1,6 @@
 """A real Triton for the tests of `inference`: the reference models, and one that makes trouble.
 
-Import the fixtures into a test module; `triton_address` is the gRPC address.
+One for the session, for whichever module asks; `triton_address` is the gRPC address.
 """
 
 from __future__ import annotations
@@ -79,6 +79,32 @@ class Everything(ImageProcessingTool):
 """
 
 
+COMPARED = """
+import numpy as np
+from image_processing_tool import ImageProcessingTool
+from processing_result import ProcessingResult
+
+class Compared(ImageProcessingTool):
+    def version_id(self): return "1.0.0"
+    def description(self): return "the sum of the prior, and of the way to it"
+    def can_process_image(self, img): return True
+    def process(self, img):
+        prior = img.more.get("prior")
+        told = -1 if prior is None else float(prior.as_numpy().sum() + sum(prior.metadata["offset"]))
+        result = ProcessingResult(self.name(), {"volume": told})
+        result.arrays["labels"] = np.zeros(img.as_numpy().shape, np.uint8)
+        return result
+"""
+
+
+def compared_card() -> ModelCard:
+    """The card of a tool that takes a prior where there is one, in other units."""
+    prior = {"name": "prior", "units": "stored", "from": "earlier-studies", "required": False}
+    return ModelCard.from_mapping(
+        {**CARD, "name": "compared", "kind": "tool", "more_inputs": [prior], "timeout_seconds": 30}
+    )
+
+
 def everything_card() -> ModelCard:
     """The card of a tool on loops in colour that makes every output."""
     coded = {"code": "C0", "scheme": "99TEST", "meaning": "Test"}
@@ -115,15 +141,17 @@ def triton_address(triton_settings: Settings) -> Iterator[str]:
     part = Triton(triton_settings)
     program = part.prepare()
     repository = triton_settings.data / "triton" / "models"
-    served = [trouble_card().served, everything_card().served, *serve_shipped(repository)]
+    own = [(everything_card(), EVERYTHING), (compared_card(), COMPARED)]
+    served = [trouble_card().served, *(card.served for card, _ in own), *serve_shipped(repository)]
     trouble = repository / served[0]
     (trouble / "1").mkdir(parents=True)
     (trouble / "config.pbtxt").write_text(CONFIG)
     (trouble / "1" / "model.py").write_text(MODEL)
-    package = triton_settings.data / "everything"
-    package.mkdir()
-    (package / "tool.py").write_text(EVERYTHING)
-    lay(everything_card(), package, repository / served[1])
+    for card, code in own:
+        package = triton_settings.data / card.name
+        package.mkdir()
+        (package / "tool.py").write_text(code)
+        lay(card, package, repository / card.served)
     process = subprocess.Popen(
         [*program.argv, *(f"--load-model={name}" for name in served)],
         env=dict(program.environment),

@@ -35,6 +35,7 @@ from services.launcher.errors import EdgeError
 from services.launcher.models import Catalogue
 from services.launcher.parts.triton import Triton
 from services.launcher.settings import Settings, free_port
+from services.launcher.setup import triton as environment_of_triton
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -124,6 +125,9 @@ async def site(
         "PLEXUS_CATALOGUE_SHIPPED_FOLDER": str(folder / "shipped"),
         "PLEXUS_CATALOGUE_TRITON_ADDRESS": triton_of_its_own[0],
         "PLEXUS_CATALOGUE_WATCH_SECONDS": "0.3",
+        "PLEXUS_CATALOGUE_ENVIRONMENTS_FOLDER": str(folder / "environments"),
+        "PLEXUS_CATALOGUE_WHEELS_FOLDER": str(folder / "wheels"),
+        "PLEXUS_CATALOGUE_PYTHON": str(environment_of_triton.FOLDER / "bin" / "python"),
     }
     log = folder / "log"
     async with running(environment, log):

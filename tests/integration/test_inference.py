@@ -49,11 +49,7 @@ from services.inference.promises import check
 from services.inference.settings import SharedMemory
 from services.inference.stopping import Stopping
 from services.launcher.settings import free_port
-from tests.integration.inference_parts import (  # noqa: F401  # fixtures
-    triton_address,
-    triton_settings,
-    trouble_card,
-)
+from tests.integration.inference_parts import trouble_card
 from tests.packages import keep_shipped, shipped_cards
 from tests.unit.models.phantom import SPACING, Chest, chest, dice
 
@@ -100,7 +96,7 @@ def trouble(first_voxel: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("mode", "means"), [(SharedMemory.AUTO, "shared memory"), (SharedMemory.OFF, "gRPC")])
 async def test_ct_lung_finds_the_lungs_of_the_phantom_however_tensors_travel(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     cards: dict[str, ModelCard],
     phantom: Chest,
     mode: SharedMemory,
@@ -113,7 +109,7 @@ async def test_ct_lung_finds_the_lungs_of_the_phantom_however_tensors_travel(
     assert answer.measurements[0, 0] == pytest.approx(np.count_nonzero(answer.labels == 1) * np.prod(SPACING) / 1000)
 
 
-async def test_a_job_that_is_stopped_leaves_its_model_alone(triton_address: str) -> None:  # noqa: F811
+async def test_a_job_that_is_stopped_leaves_its_model_alone(triton_address: str) -> None:
     answered, asked = asyncio.Event(), asyncio.Event()
     event = JobReleased("job-1", "trouble", "1.0.0", manifest_key("job-1"), 4)
 
@@ -140,7 +136,7 @@ async def test_a_job_that_is_stopped_leaves_its_model_alone(triton_address: str)
 
 
 async def test_ct_bone_finds_the_spine_of_the_phantom(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     cards: dict[str, ModelCard],
     phantom: Chest,
 ) -> None:
@@ -148,7 +144,7 @@ async def test_ct_bone_finds_the_spine_of_the_phantom(
     assert dice(answer.labels == 1, phantom.bones) > 0.95
 
 
-async def test_nothing_is_left_in_shared_memory_after_a_job(triton_address: str) -> None:  # noqa: F811
+async def test_nothing_is_left_in_shared_memory_after_a_job(triton_address: str) -> None:
     def held() -> set[str]:
         """The regions that this process has open: another mesh may run on this machine."""
         links = [link.readlink() for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
@@ -173,7 +169,7 @@ async def test_nothing_is_left_in_shared_memory_after_a_job(triton_address: str)
     ],
 )
 async def test_what_a_model_throws_or_answers_wrongly_is_a_permanent_fault_with_its_words(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     mode: SharedMemory,
     first_voxel: int,
     fault: type[Fault] | tuple[type[Fault], ...],
@@ -184,7 +180,7 @@ async def test_what_a_model_throws_or_answers_wrongly_is_a_permanent_fault_with_
 
 
 async def test_a_model_that_is_too_slow_is_stopped_waiting_for_and_its_memory_is_swept_up(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
 ) -> None:
     async with server(triton_address) as models:
         async with models.room(trouble_card(0.5), (4, 5, 6)) as room:
@@ -196,14 +192,14 @@ async def test_a_model_that_is_too_slow_is_stopped_waiting_for_and_its_memory_is
             await asyncio.sleep(0.2)
 
 
-async def test_a_model_whose_process_dies_is_a_passing_fault_and_is_started_again(triton_address: str) -> None:  # noqa: F811
+async def test_a_model_whose_process_dies_is_a_passing_fault_and_is_started_again(triton_address: str) -> None:
     with pytest.raises(TritonUnavailable):
         await ask(triton_address, trouble(4), trouble_card())
     answer, _ = await ask(triton_address, trouble(0), trouble_card())
     assert not answer.labels.any()
 
 
-async def test_a_model_that_triton_does_not_serve_is_a_passing_fault(triton_address: str) -> None:  # noqa: F811
+async def test_a_model_that_triton_does_not_serve_is_a_passing_fault(triton_address: str) -> None:
     card = ModelCard.from_mapping({**trouble_card().source, "name": "nowhere"})
     with pytest.raises(ModelNotLoaded):
         await ask(triton_address, trouble(0), card)
@@ -222,7 +218,7 @@ async def test_a_triton_that_is_away_is_a_passing_fault_and_not_ready() -> None:
 
 
 async def test_the_trace_tells_where_the_time_went_inside_triton(
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept = InMemorySpanExporter()
@@ -354,7 +350,7 @@ def leaves_no_shared_memory() -> Iterator[None]:
 
 async def test_a_killed_service_finishes_the_job_after_its_restart_and_leaves_nothing(
     nats_url: str,
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     bus: Bus,
     tmp_path: Path,
     slices: list[Path],
@@ -384,7 +380,7 @@ async def test_a_killed_service_finishes_the_job_after_its_restart_and_leaves_no
 
 async def test_a_job_that_cannot_be_done_fails_with_a_reason_that_a_person_can_read(
     nats_url: str,
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     bus: Bus,
     tmp_path: Path,
     slices: list[Path],
@@ -405,7 +401,7 @@ async def test_a_job_that_cannot_be_done_fails_with_a_reason_that_a_person_can_r
 
 async def test_a_version_in_shadow_waits_for_the_jobs_and_leaves_figures_alone(
     nats_url: str,
-    triton_address: str,  # noqa: F811
+    triton_address: str,
     bus: Bus,
     tmp_path: Path,
     slices: list[Path],

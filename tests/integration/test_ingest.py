@@ -374,6 +374,7 @@ async def test_every_attempt_is_in_the_audit_trail(ingest: Ingest, nats_url: str
     assert {record.outcome for record in records} == {"success", "refused"}
     assert {(record.caller, record.proved_by, record.source) for record in records} == {("CT1", "ae-title", "10.0.0.7")}
     assert by_detail["instance"].sop_instance_uid == parse_instance(file).sop_instance_uid
+    assert SeriesSettled.from_bytes(await ingest.heard.next()).sender == "CT1"
 
 
 @pytest.mark.parametrize(

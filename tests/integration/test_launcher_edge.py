@@ -121,6 +121,28 @@ def test_server_sent_events_come_as_they_are_said(
         assert next(lines) == "data: second"
 
 
+@pytest.mark.parametrize("path", ["/jobs", "/jobs/abc/cancel", "/dicom-web/studies", "/catalogue/models"])
+@pytest.mark.parametrize("origin", ["http://elsewhere.example", "null", "http://127.0.0.1:1", "http://x{host}"])
+def test_a_page_of_another_origin_changes_nothing(client: httpx.Client, path: str, origin: str) -> None:
+    host = client.base_url.netloc.decode()
+    answer = client.post(
+        path, content=b"{}", headers={"Origin": origin.format(host=host), "Content-Type": "text/plain"}
+    )
+    assert (answer.status_code, answer.json()["code"]) == (403, "foreign-origin")
+
+
+@pytest.mark.parametrize("headers", [{}, {"Host": "inside:1", "X-Forwarded-Host": "plexus.example"}])
+def test_our_own_page_may_ask_for_runs(client: httpx.Client, headers: dict[str, str]) -> None:
+    own = headers.get("X-Forwarded-Host", client.base_url.netloc.decode())
+    answer = client.post("/jobs", content=b"{}", headers={"Origin": f"http://{own}", **headers})
+    assert answer.json()["who"] == "worklist"
+
+
+def test_a_page_of_another_origin_opens_no_channel(client: httpx.Client) -> None:
+    upgrade = {"Origin": "http://elsewhere.example", "Connection": "Upgrade", "Upgrade": "websocket"}
+    assert client.get("/ws/subscribers/VIEWER", headers=upgrade).status_code == 403
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/jobsx", "/auditor", "/dicom-webx", "/metrics", "/readyz"])
 def test_what_is_not_offered_is_not_found(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 404
@@ -136,11 +158,16 @@ def test_the_root_leads_to_the_viewer_and_a_study_to_its_own_page(client: httpx.
 def test_the_viewer_is_served_with_its_assets_and_our_configuration(client: httpx.Client) -> None:
     page = client.get("/viewer")
     assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-security-policy"].startswith("default-src 'self' ")
+    assert "//" not in page.headers["content-security-policy"], "nobody else is named"
     assert 'src="/viewer/app.bundle.' in page.text
     assert client.get("/viewer/viewer?StudyInstanceUIDs=1.2").text == page.text
     configuration = client.get("/viewer/app-config.js")
     assert configuration.headers["content-type"].startswith("text/javascript")
     assert "routerBasename: '/viewer'" in configuration.text
+    for name in viewer.own():
+        part = client.get(f"/viewer/{name}")
+        assert (part.status_code, part.headers["cache-control"]) == (200, "no-cache")
 
 
 def test_paths_and_queries_are_in_no_log(client: httpx.Client, mesh_and_upstreams: tuple[Mesh, object]) -> None:

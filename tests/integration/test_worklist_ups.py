@@ -556,3 +556,20 @@ async def test_every_access_to_a_work_item_is_on_record(mesh: Mesh, ups: Ups) ->
     assert await mesh.until(recorded) == [
         *("workitem-created", "workitem-in-progress", "workitem-updated", "workitem-canceled", "workitem"),
     ]
+
+
+async def test_who_has_not_the_key_or_comes_too_late_is_on_record(mesh: Mesh, ups: Ups) -> None:
+    made, transaction = await at(ups, "IN PROGRESS")
+    await ups.ask("PUT", f"/workitems/{made}/state", state("COMPLETED", uid()))
+    await ups.ask("PUT", f"/workitems/{made}/state", state("IN PROGRESS", transaction))
+
+    async def refused() -> Any:
+        facts = [AuditRecorded.from_bytes(m.data) for m in mesh.said if m.subject == AuditRecorded.subject]
+        found = {
+            (fact.detail, fact.reason_code)
+            for fact in facts
+            if fact.sop_instance_uid == made and fact.outcome == "refused"
+        }
+        return found if len(found) == 2 else None
+
+    assert await mesh.until(refused) == {("workitem-change-state", "C301"), ("workitem-change-state", "C302")}

@@ -39,7 +39,9 @@ class TritonPythonModel:
             )
             if self._runner is None:
                 self._runner = runner_of(PACKAGE, self._card)
-            arrays = self._runner.run(volume, spacing, direction)
+            more = {one["name"]: self._beside(request, one["name"]) for one in self._card.get("more_inputs") or ()}
+            more = {name: beside for name, beside in more.items() if beside is not None}
+            arrays = self._runner.run(volume, spacing, direction, **({"more": more} if more else {}))
         except Refused as error:
             return triton.InferenceResponse(output_tensors=[], error=triton.TritonError(str(error)))
         except Exception as error:  # noqa: BLE001 - any fault fails this request, with a sentence and no stack trace
@@ -51,3 +53,11 @@ class TritonPythonModel:
             reason = f"it gave no {' and no '.join(missing)}"
             return triton.InferenceResponse(output_tensors=[], error=triton.TritonError(reason))
         return triton.InferenceResponse(output_tensors=[triton.Tensor(name, arrays[name]) for name in wanted])
+
+    def _beside(self, request: Any, name: str) -> Any:
+        """A further input and where it lies; None where the job has none."""
+        from plexus_runner.beside import Beside
+
+        names = (name, f"{name}_spacing", f"{name}_direction", f"{name}_offset")
+        tensors = [triton.get_input_tensor_by_name(request, one) for one in names]
+        return None if tensors[0] is None else Beside(*(one.as_numpy() for one in tensors))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import astuple, fields
+from dataclasses import asdict, fields
 from functools import partial
 
 import asyncpg
 
 from services.anonymise.errors import DatabaseUnavailableError
-from services.anonymise.model import Original, Pseudonym, Release, UidKind
+from services.anonymise.model import Original, Pseudonym, Release, ReleasedInput, UidKind
 from services.chassis.database import passing_as
 from services.chassis.outbox import Outbox
 from services.contracts.events import Event
@@ -27,6 +28,12 @@ _KEEP = (  # the names are those of our own fields
     + ", released_at = now() WHERE releases.attempt < EXCLUDED.attempt RETURNING 1"
 )
 _translated = partial(passing_as, DatabaseUnavailableError)
+
+
+def _values(release: Release) -> list[object]:
+    values = {name: getattr(release, name) for name in _COLUMNS}
+    values["inputs"] = json.dumps([asdict(one) for one in release.inputs])
+    return list(values.values())
 
 
 class PostgresReleases:
@@ -50,7 +57,7 @@ class PostgresReleases:
     ) -> None:
         """Keep a release and say `facts` in one transaction; nothing if this attempt or a later one is kept."""
         async with self._transaction() as connection:
-            if await connection.fetchval(_KEEP, *astuple(release)) is None:
+            if await connection.fetchval(_KEEP, *_values(release)) is None:
                 return
             await connection.execute(
                 # An earlier attempt's pseudonyms stay: made with an older key, its results may still come back.
@@ -86,7 +93,8 @@ class PostgresReleases:
         """The way back of a job."""
         async with _translated():
             release = await self._pool.fetchrow(
-                "SELECT study_instance_uid, series_instance_uid, revision, supersedes FROM releases WHERE job_id = $1",
+                "SELECT study_instance_uid, series_instance_uid, revision, supersedes, inputs"
+                " FROM releases WHERE job_id = $1",
                 job_id,
             )
             if release is None:
@@ -96,7 +104,20 @@ class PostgresReleases:
                 job_id,
                 UidKind.INSTANCE.value,
             )
-        return Original(**release, sop_instance_uids={row["pseudonym"]: row["original_uid"] for row in rows})
+        inputs = tuple(
+            ReleasedInput(**one | {"sop_instance_uids": tuple(one["sop_instance_uids"])})
+            for one in json.loads(release["inputs"])
+        )
+        others = {uid for one in inputs for uid in one.sop_instance_uids}
+        return Original(
+            **dict(release)
+            | {
+                "sop_instance_uids": {
+                    row["pseudonym"]: row["original_uid"] for row in rows if row["original_uid"] not in others
+                },
+                "inputs": inputs,
+            }
+        )
 
     async def pseudonyms(self, job_id: str) -> Mapping[str, str]:
         """What every pseudonym of a job stands for."""

@@ -17,6 +17,7 @@ from services.anonymise.errors import (
     DamagedInstanceError,
     DoubtfulPixelsError,
     HeldError,
+    InputChangedError,
     NotReleasedError,
     Reason,
     RefusedError,
@@ -29,6 +30,7 @@ from services.anonymise.model import (
     Original,
     Pseudonym,
     Release,
+    ReleasedInput,
     UidKind,
 )
 from services.anonymise.ports import Bulletin, Read, Releases, SourceArchive, WorkStore
@@ -68,6 +70,22 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class _Source:
+    """A series that is to leave.
+
+    Attributes:
+        name: of the model card's input; "" for the series that the job is about.
+        first: the number of its first file.
+    """
+
+    name: str
+    study_instance_uid: str
+    series_instance_uid: str
+    listing: Listing
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Written:
     """A de-identified instance in the work store: its line in the manifest, its way back, what was done to it."""
 
@@ -86,12 +104,15 @@ async def release(
     policy: Policy,
     limits: Limits,
 ) -> None:
-    """Let the series of a job out: every instance de-identified, or none.
+    """Let the series of a job out, and those that it takes beside it: every instance de-identified, or none.
+
+    All under the same pseudonyms: one patient stays one, dates move by the same days, distances stay.
 
     The same request again writes the same bytes and says nothing new; a higher attempt says `job.released` anew.
 
     Raises:
         SeriesChangedError: the series is not the one that the job was made for.
+        InputChangedError: another one is not.
         RefusedError: an instance cannot be de-identified.
         HeldError: a person has to look at the pixels of instances first; the others are done.
         PassingFault: archive, work store or database do not answer.
@@ -99,27 +120,38 @@ async def release(
     if await releases.attempt(requested.job_id) >= requested.attempt:
         return
     with telemetry.span(names.SPAN_DEIDENTIFY, {names.JOB_ID: requested.job_id, names.MODEL: requested.model}) as span:
-        listing = await archive.list(requested.study_instance_uid, requested.series_instance_uid)
-        _check(listing, requested, policy, limits)
-        with archive.reading(requested.study_instance_uid, requested.series_instance_uid) as read:
-            pixels = await _of_series(listing, read=read, policy=policy, limits=limits)
-            written = await _write_all(
-                requested.job_id,
-                listing,
-                read=read,
-                work=work,
-                bulletin=bulletin,
-                policy=policy,
-                limits=limits,
-                pixels=pixels,
-            )
+        sources = await _sources(requested, archive, policy, limits)
+        advance = _progress(requested.job_id, sum(len(one.listing.instances) for one in sources), bulletin)
+        of_source: dict[str, list[_Written]] = {}
+        doubtful: list[Finding] = []
+        for one in sources:
+            with archive.reading(one.study_instance_uid, one.series_instance_uid) as read:
+                try:
+                    pixels = await _of_series(one.listing, read=read, policy=policy, limits=limits)
+                    of_source[one.name] = await _write_all(
+                        requested.job_id,
+                        one,
+                        read=read,
+                        work=work,
+                        advance=advance,
+                        policy=policy,
+                        limits=limits,
+                        pixels=pixels,
+                    )
+                except HeldError as held:  # the others go on: a person sees all that is doubtful at once
+                    doubtful += held.findings
+        if doubtful:
+            raise HeldError(doubtful)
+        written = [each for one in of_source.values() for each in one]
         manifest = {
             "schema": 1,
             "job_id": requested.job_id,
             "model": requested.model,
             "model_version": requested.model_version,
-            "instances": [one.line for one in written],
+            "instances": [one.line for one in of_source[""]],
         }
+        if requested.inputs:
+            manifest["inputs"] = {name: [one.line for one in lines] for name, lines in of_source.items() if name}
         # Last: whoever finds the manifest finds all that it names.
         await work.write(manifest_key(requested.job_id), json.dumps(manifest).encode())
         kept = Release(
@@ -128,7 +160,7 @@ async def release(
             study_instance_uid=requested.study_instance_uid,
             series_instance_uid=requested.series_instance_uid,
             revision=requested.revision,
-            series_digest=listing.digest,
+            series_digest=requested.series_digest,
             supersedes=requested.supersedes,
             model=requested.model,
             model_version=requested.model_version,
@@ -136,6 +168,16 @@ async def release(
             instances=len(written),
             profile=policy.profile.label,
             key_id=policy.pseudonyms.key_id,
+            inputs=tuple(
+                ReleasedInput(
+                    one.name,
+                    one.study_instance_uid,
+                    one.series_instance_uid,
+                    tuple(each.sop_instance_uid for each in one.listing.instances),
+                )
+                for one in sources
+                if one.name
+            ),
         )
         reports = {str(one.line["sop_instance_uid"]): one.report for one in written}
         await releases.keep(kept, _merged(written), reports, _said_of(kept))
@@ -177,14 +219,47 @@ async def reidentify(job_id: str, *, principal: Principal, releases: Releases) -
         series_instance_uid=original.series_instance_uid,
         instances=len(original.sop_instance_uids),
     )
-    await releases.say(((recorded, None),))
+    beside = [
+        record(
+            Action.REIDENTIFY,
+            Outcome.SUCCESS,
+            principal,
+            job_id,
+            study_instance_uid=one.study_instance_uid,
+            series_instance_uid=one.series_instance_uid,
+            instances=len(one.sop_instance_uids),
+        )
+        for one in original.inputs
+    ]
+    await releases.say(tuple((one, None) for one in (recorded, *beside)))
     return original
 
 
-def _check(listing: Listing, requested: JobRequested, policy: Policy, limits: Limits) -> None:
+async def _sources(
+    requested: JobRequested, archive: SourceArchive, policy: Policy, limits: Limits
+) -> Sequence[_Source]:
+    """What is to leave; looked at before any byte is read."""
+    study, series = requested.study_instance_uid, requested.series_instance_uid
+    listing = await archive.list(study, series)
     if listing.digest != requested.series_digest or not listing.instances:
         raise SeriesChangedError
-    for instance in listing.instances:  # before any byte is read
+    sources = [_Source("", study, series, listing, 0)]
+    for one in requested.inputs:
+        first = sources[-1].first + len(sources[-1].listing.instances)
+        try:
+            listing = await archive.list(one.study_instance_uid, one.series_instance_uid)
+        except SeriesChangedError:
+            raise InputChangedError(one.name) from None
+        if listing.digest != one.digest or not listing.instances:
+            raise InputChangedError(one.name)
+        sources.append(_Source(one.name, one.study_instance_uid, one.series_instance_uid, listing, first))
+    for source in sources:
+        _admit(source.listing, policy, limits)
+    return sources
+
+
+def _admit(listing: Listing, policy: Policy, limits: Limits) -> None:
+    for instance in listing.instances:
         admitted_kind(instance.sop_class_uid, policy.profile)
         if instance.size > limits.instance_bytes:
             raise RefusedError(Reason.TOO_LARGE)
@@ -219,19 +294,18 @@ async def _all(coroutines: Iterable[Coroutine[None, None, ResultT]]) -> list[Res
 
 async def _write_all(
     job_id: str,
-    listing: Listing,
+    source: _Source,
     *,
     read: Read,
     work: WorkStore,
-    bulletin: Bulletin,
+    advance: Callable[[], Awaitable[None]],
     policy: Policy,
     limits: Limits,
     pixels: PixelCleaner | None,
 ) -> list[_Written]:
     # In the order of the pseudonyms: the order of the originals is knowledge, too.
-    instances = sorted(listing.instances, key=lambda one: policy.pseudonyms.uid(one.sop_instance_uid))
+    instances = sorted(source.listing.instances, key=lambda one: policy.pseudonyms.uid(one.sop_instance_uid))
     free = asyncio.Semaphore(limits.at_once)
-    advance = _progress(job_id, len(instances), bulletin)
     doubtful: list[Finding] = []
 
     async def write(number: int, instance: Listed) -> _Written | None:
@@ -254,7 +328,7 @@ async def _write_all(
         }
         return _Written(line, done.uids, Report.of(done.actions).text)
 
-    written = await _all(write(number, instance) for number, instance in enumerate(instances))
+    written = await _all(write(number, instance) for number, instance in enumerate(instances, source.first))
     if doubtful:
         raise HeldError(doubtful)
     return [one for one in written if one is not None]
@@ -299,13 +373,18 @@ def _merged(written: Sequence[_Written]) -> dict[str, Pseudonym]:
 
 def _said_of(kept: Release) -> Sequence[tuple[Event, str | None]]:
     released = JobReleased(kept.job_id, kept.model, kept.model_version, kept.input, kept.instances, kept.attempt)
-    recorded = record(
-        Action.DEIDENTIFY,
-        Outcome.SUCCESS,
-        _PRINCIPAL,
-        kept.job_id,
-        study_instance_uid=kept.study_instance_uid,
-        series_instance_uid=kept.series_instance_uid,
-        instances=kept.instances,
-    )
-    return ((released, f"{kept.job_id}.{kept.attempt}.released"), (recorded, None))
+    beside = [(one.study_instance_uid, one.series_instance_uid, len(one.sop_instance_uids)) for one in kept.inputs]
+    own = kept.instances - sum(count for _, _, count in beside)
+    recorded = [
+        record(
+            Action.DEIDENTIFY,
+            Outcome.SUCCESS,
+            _PRINCIPAL,
+            kept.job_id,
+            study_instance_uid=study,
+            series_instance_uid=series,
+            instances=count,
+        )
+        for study, series, count in ((kept.study_instance_uid, kept.series_instance_uid, own), *beside)
+    ]
+    return ((released, f"{kept.job_id}.{kept.attempt}.released"), *((one, None) for one in recorded))

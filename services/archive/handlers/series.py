@@ -21,11 +21,16 @@ from services.store.model import InstanceRow, series_digest
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """A series for a selection rule: digest of its instance set, how many, one of them as DICOM JSON."""
+    """A series for a selection rule: digest of its instance set, how many, one of them as DICOM JSON.
+
+    Attributes:
+        revision: of this instance set; 0 if it has not settled.
+    """
 
     digest: str
     instances: int
     attributes: bytes
+    revision: int
 
 
 async def describe(resource: Resource, *, index: Index, events: Events, caller: Principal) -> Description:
@@ -38,13 +43,15 @@ async def describe(resource: Resource, *, index: Index, events: Events, caller: 
         rows = await instances_of(resource, index=index)
         middle = rows[len(rows) // 2]
         row = await instance_of(Resource(*resource.series, middle.sop_instance_uid), index=index)
+        digest = _digest(rows)
+        revision = await index.settled_revision(*resource.series, digest)
         tally.instances = len(rows)
     attributes = {
         tag: element
         for tag, element in dicom_json.loads(row.metadata).items()
         if "BulkDataURI" not in element and "InlineBinary" not in element
     }
-    return Description(_digest(rows), len(rows), dicom_json.dumps(attributes))
+    return Description(digest, len(rows), dicom_json.dumps(attributes), revision)
 
 
 async def list_instances(

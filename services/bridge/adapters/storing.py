@@ -110,6 +110,11 @@ class AssociationOutlet:
         self._addresses = addresses
         self._ae_title = ae_title
 
+    def of(self, ae_title: str) -> Recipient | None:
+        """See `Outlet.of`."""
+        address = self._addresses.of(ae_title)
+        return Recipient(ae_title, address.host) if address else None
+
     @asynccontextmanager
     async def open(
         self, ae_title: str, proposals: Sequence[tuple[str, tuple[str, ...]]]

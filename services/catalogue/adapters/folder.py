@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from services.catalogue.environments import check_lock
 from services.catalogue.errors import PackageRefusedError, PackageTooLargeError
 from services.catalogue.model import Version
 from services.catalogue.ports import Arrays, Case, Package
@@ -77,6 +78,7 @@ class FolderPackages:
             raise PackageRefusedError("model.yaml is not YAML") from None
         except CardError as error:
             raise PackageRefusedError(str(error)) from None
+        check_lock(folder, card)
         return Package(folder, card, digest(folder))
 
     def read_all(self, folder: Path) -> Sequence[Package]:

@@ -15,7 +15,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from services.catalogue.errors import ModelBrokenError, ServerUnavailableError
-from services.catalogue.ports import Arrays
+from services.catalogue.ports import Arrays, Environments
 from services.catalogue.repository import lay
 from services.contracts.card import ModelCard
 
@@ -27,8 +27,16 @@ _PASSING: Final = {"UNAVAILABLE", "CANCELLED"}
 class TritonModels:
     """A `services.catalogue.ports.ModelServer`. Use `connected`."""
 
-    def __init__(self, client: InferenceServerClient, repository: Path, *, load_seconds: float) -> None:
+    def __init__(
+        self,
+        client: InferenceServerClient,
+        repository: Path,
+        *,
+        load_seconds: float,
+        environments: Environments | None = None,
+    ) -> None:
         self._client = client
+        self._environments = environments
         self._repository = repository
         self._load_seconds = load_seconds
         self._laying = asyncio.Lock()
@@ -36,8 +44,9 @@ class TritonModels:
 
     async def serve(self, served: str, folder: Path, card: ModelCard) -> None:
         """Lay a package into the repository, and load it; see the port."""
+        environment = await self._environments.ready(folder) if self._environments is not None else None
         async with self._laying:
-            await asyncio.to_thread(lay, card, folder, self._repository / served)
+            await asyncio.to_thread(lay, card, folder, self._repository / served, environment)
         try:
             await self._client.load_model(served, client_timeout=self._load_seconds)
             ready = await self._client.is_model_ready(served, client_timeout=_SECONDS)
@@ -95,10 +104,12 @@ def _raise(error: InferenceServerException, what: str) -> NoReturn:
 
 
 @asynccontextmanager
-async def connected(address: str, repository: Path, *, load_seconds: float) -> AsyncIterator[TritonModels]:
+async def connected(
+    address: str, repository: Path, *, load_seconds: float, environments: Environments | None = None
+) -> AsyncIterator[TritonModels]:
     """Triton at `address`, reading `repository`. It need not answer yet."""
     client = InferenceServerClient(address)
     try:
-        yield TritonModels(client, repository, load_seconds=load_seconds)
+        yield TritonModels(client, repository, load_seconds=load_seconds, environments=environments)
     finally:
         await client.close()

@@ -12,7 +12,7 @@ from services.chassis.faults import PassingFault
 from services.chassis.principal import Principal
 from services.contracts import calls
 from services.encode.errors import JobUnknown, SourceGone, StoreRefused, StoreUnavailable
-from services.encode.model import Document, Original
+from services.encode.model import Document, Original, OriginalInput
 
 _PRINCIPAL = Principal.service("encode")
 _ASK_SECONDS = 20.0
@@ -43,6 +43,10 @@ class AnonymiseAirlock:
             reply.revision,
             reply.supersedes,
             dict(reply.sop_instance_uids),
+            tuple(
+                OriginalInput(one.name, one.study_instance_uid, one.series_instance_uid, tuple(one.sop_instance_uids))
+                for one in reply.inputs
+            ),
         )
 
 
@@ -54,7 +58,7 @@ class ArchiveHeaders:
         self._concurrency = concurrency
         self._picture_max_bytes = picture_max_bytes
 
-    async def headers(self, original: Original, sop_instance_uids: Sequence[str]) -> list[bytes]:
+    async def headers(self, original: Original | OriginalInput, sop_instance_uids: Sequence[str]) -> list[bytes]:
         """The headers of instances of the source series; see `services.encode.ports.SourceArchive`."""
         free = asyncio.Semaphore(self._concurrency)
         study, series = original.study_instance_uid, original.series_instance_uid

@@ -10,6 +10,7 @@ import yaml
 from services.contracts.card import CardError, ModelCard
 from services.contracts.code import code_of
 from services.contracts.processing import processing_of
+from services.contracts.remote import remote_of
 from services.contracts.tensors import promised, units_of
 from services.inference.errors import CardUnusable
 
@@ -47,10 +48,12 @@ class PackageCards:
             raise CardUnusable(model, "model.yaml cannot be read") from None
         try:
             card = ModelCard.from_mapping(yaml.safe_load(text))
-            units_of(card)
+            for one in (card.main_input, *card.more_inputs):
+                units_of(one)
             promised(card)
             processing_of(card)
             code_of(card)
+            remote_of(card)
         except yaml.YAMLError:
             raise CardUnusable(model, "model.yaml is not YAML") from None
         except CardError as error:

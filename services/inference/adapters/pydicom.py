@@ -20,10 +20,11 @@ from services.inference.model import Picture, Slice
 _PLUGINS = {str(JPEGLSLossless): "pyjpegls", str(JPEGLSNearLossless): "pyjpegls"}
 """The plugin for a syntax where the one that pydicom prefers is three times slower and holds the interpreter's lock."""
 _HEADER = [
-    "ImageOrientationPatient", "ImagePositionPatient", "ImagerPixelSpacing", "InstanceNumber", "Modality",
-    "ModalityLUTSequence", "NumberOfFrames", "PerFrameFunctionalGroupsSequence", "PhotometricInterpretation",
-    "PixelSpacing", "Rows", "Columns", "RescaleIntercept", "RescaleSlope", "RescaleType", "SamplesPerPixel",
-    "SequenceOfUltrasoundRegions", "SeriesInstanceUID", "SharedFunctionalGroupsSequence", "SOPClassUID", "Units",
+    "FrameOfReferenceUID", "ImageOrientationPatient", "ImagePositionPatient", "ImagerPixelSpacing",
+    "InstanceNumber", "Modality", "ModalityLUTSequence", "NumberOfFrames", "PerFrameFunctionalGroupsSequence",
+    "PhotometricInterpretation", "PixelSpacing", "Rows", "Columns", "RescaleIntercept", "RescaleSlope",
+    "RescaleType", "SamplesPerPixel", "SequenceOfUltrasoundRegions", "SeriesInstanceUID",
+    "SharedFunctionalGroupsSequence", "SOPClassUID", "Units",
 ]  # fmt: skip
 _MOST_FRAMES = 100_000
 _CENTIMETRES = 3
@@ -125,6 +126,7 @@ def _slice(ds: Dataset, frame: int, rows: int, columns: int, units: Units) -> Sl
         position=(position[0], position[1], position[2]),
         pixel_spacing=(pixel_spacing[0], pixel_spacing[1]),
         frame=frame,
+        frame_of_reference=str(ds.get("FrameOfReferenceUID") or ""),
     )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, cast
 
 import grpc
@@ -17,8 +18,8 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype, tri
 
 from services.chassis.health import Health
 from services.chassis.log import Log
-from services.contracts.card import ModelCard
-from services.contracts.tensors import Output, Units, label_type, promised, sample_type, units_of
+from services.contracts.card import MAIN_INPUT, CardInput, ModelCard
+from services.contracts.tensors import Output, Units, geometry_names, label_type, promised, sample_type, units_of
 from services.inference.adapters import shared_memory, triton_times
 from services.inference.adapters.shared_memory import PREFIX, Region, region
 from services.inference.errors import ModelFailed, ModelNotLoaded, ModelTooSlow, OutputMismatch, TritonUnavailable
@@ -42,18 +43,26 @@ class TritonServer:
         self._log = log
 
     @asynccontextmanager
-    async def room(self, card: ModelCard, shape: tuple[int, int, int]) -> AsyncIterator[_Room]:
-        """Memory for an input; see the port."""
-        units = units_of(card)
-        dtype, full = np.dtype(sample_type(units)), (*shape, 3) if units is Units.RGB else shape
-        sizes = {"volume": dtype.itemsize * int(np.prod(full)), **_output_sizes(card, int(np.prod(shape)))}
+    async def room(
+        self,
+        card: ModelCard,
+        shape: tuple[int, int, int],
+        more: Mapping[str, tuple[int, int, int]] = MappingProxyType({}),
+    ) -> AsyncIterator[_Room]:
+        """Memory for the inputs; see the port."""
+        wanted = {one.name: one for one in (card.main_input, *card.more_inputs)}
+        forms = {name: _form(wanted[name], each) for name, each in ((MAIN_INPUT, shape), *more.items())}
+        sizes = {name: dtype.itemsize * int(np.prod(full)) for name, (dtype, full) in forms.items()}
+        sizes |= _output_sizes(card, int(np.prod(shape)))
         with ExitStack() as regions:
             shared = await self._regions(sizes, regions) if self._share else None
             if shared is None:
-                yield _Room(self._client, card, np.empty(full, dtype), {})
+                arrays = {name: np.empty(full, dtype) for name, (dtype, full) in forms.items()}
+                yield _Room(self._client, card, arrays.pop(MAIN_INPUT), arrays, {})
                 return
             try:
-                yield _Room(self._client, card, shared["volume"].array(full, dtype.type), shared)
+                inside = {name: shared[name].array(full, dtype.type) for name, (dtype, full) in forms.items()}
+                yield _Room(self._client, card, inside.pop(MAIN_INPUT), inside, shared)
             finally:
                 for one in shared.values():
                     await self._unregister(one)
@@ -126,6 +135,12 @@ class TritonServer:
         return all([await self._unregister(name) for name in gone])
 
 
+def _form(wanted: CardInput, shape: tuple[int, int, int]) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Type and shape of an input's tensor."""
+    units = units_of(wanted)
+    return np.dtype(sample_type(units)), (*shape, 3) if units is Units.RGB else shape
+
+
 def _output_sizes(card: ModelCard, voxels: int) -> dict[str, int]:
     """Bytes of the outputs that are as large as the input; the small ones travel with the answer."""
     sizes = {
@@ -142,6 +157,7 @@ class _Room:
     _client: InferenceServerClient
     _card: ModelCard
     volume: NDArray[Any]
+    more: Mapping[str, NDArray[Any]]
     _regions: Mapping[str, Region]
 
     @property
@@ -149,19 +165,22 @@ class _Room:
         """How tensors travel; see the port."""
         return "shared memory" if self._regions else "gRPC"
 
-    async def infer(self, geometry: Geometry) -> Prediction:
+    async def infer(self, geometry: Geometry, more: Mapping[str, Geometry] = MappingProxyType({})) -> Prediction:
         """Run the model; see the port."""
         card = self._card
-        volume = InferInput("volume", list(self.volume.shape), np_to_triton_dtype(self.volume.dtype))
-        if self._regions:
-            volume.set_shared_memory(self._regions["volume"].name, self.volume.nbytes)
-        else:
-            await asyncio.to_thread(volume.set_data_from_numpy, self.volume)
         inputs = [
-            volume,
+            await self._input(MAIN_INPUT, self.volume),
             _tensor("spacing", np.array(geometry.spacing, np.float64)),
             _tensor("direction", geometry.direction),
         ]
+        for name, array in self.more.items():
+            spacing, direction, offset = geometry_names(name)
+            inputs += [
+                await self._input(name, array),
+                _tensor(spacing, np.array(more[name].spacing, np.float64)),
+                _tensor(direction, more[name].direction),
+                _tensor(offset, np.array(geometry.offset_of(more[name]), np.float64)),
+            ]
         owed = promised(card)
         try:
             async with triton_times.spans(self._client, card.served):
@@ -176,6 +195,14 @@ class _Room:
                 await self._start_again(card.served)
             raise _fault(error, card) from None
         return Prediction(**{output.value: self._read(answer, output) for output in owed})
+
+    async def _input(self, name: str, array: NDArray[Any]) -> InferInput:
+        tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+        if self._regions:
+            tensor.set_shared_memory(self._regions[name].name, array.nbytes)
+        else:
+            await asyncio.to_thread(tensor.set_data_from_numpy, array)
+        return tensor
 
     def _requested(self, output: Output) -> InferRequestedOutput:
         requested = InferRequestedOutput(output.value)

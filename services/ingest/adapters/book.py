@@ -15,7 +15,7 @@ from services.store.errors import IndexUnavailable
 from services.store.index import Connection
 
 _NEXT = """
-SELECT s.series, s.revision, coalesce(encode(s.digest, 'hex'), '') AS digest, s.traceparent
+SELECT s.series, s.revision, coalesce(encode(s.digest, 'hex'), '') AS digest, s.traceparent, s.sender
 FROM index.settling s
 WHERE s.pending
   AND s.touched_at <= clock_timestamp() - make_interval(secs => $1)
@@ -70,6 +70,7 @@ class PostgresBook:
             digest=row["digest"],
             instances=tuple((uid, digest) for uid, digest in instances),
             trace={"traceparent": row["traceparent"]} if row["traceparent"] else {},
+            sender=row["sender"],
         )
         return PostgresClaim(connection, self._outbox, row["series"], quiet)
 

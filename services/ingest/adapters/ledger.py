@@ -21,7 +21,7 @@ from services.chassis.bus import headers_of
 from services.chassis.database import AWAY
 from services.chassis.outbox import Outbox
 from services.contracts.events import Event
-from services.ingest.model import Offer, changed, told
+from services.ingest.model import Offer, changed, sender_of, told
 from services.store import changes, index
 from services.store.errors import IndexUnavailable
 from services.store.index import Connection, RacedError
@@ -33,10 +33,11 @@ _NOTED = 10_000
 
 _TELL = """
 WITH touched AS (
-    INSERT INTO index.settling (series, pending, touched_at, traceparent)
-    SELECT series, true, clock_timestamp(), trace FROM unnest($4::bigint[], $5::text[]) AS t(series, trace)
-    ON CONFLICT (series) DO UPDATE
-        SET pending = true, touched_at = excluded.touched_at, traceparent = excluded.traceparent
+    INSERT INTO index.settling (series, pending, touched_at, traceparent, sender)
+    SELECT series, true, clock_timestamp(), trace, sender
+    FROM unnest($4::bigint[], $5::text[], $6::text[]) AS t(series, trace, sender)
+    ON CONFLICT (series) DO UPDATE SET pending = true, touched_at = excluded.touched_at,
+        traceparent = excluded.traceparent, sender = excluded.sender
 )
 INSERT INTO index.outbox (subject, data, headers) SELECT * FROM unnest($1::text[], $2::bytea[], $3::jsonb[])
 """
@@ -142,11 +143,11 @@ async def _written(
     offers = [(waiting, waiting.offer) for waiting in batch if waiting.offer is not None]
     recorded = await index.record(connection, [offer.entry for _, offer in offers], same, policy) if offers else []
     results = {id(waiting): result for (waiting, _), result in zip(offers, recorded, strict=True)}
-    trace_of: dict[int, str] = {}
+    last_of: dict[int, tuple[str, str]] = {}  # of each series: trace and sender of what came last
     touched: set[tuple[int, UUID]] = set()
     for (waiting, offer), result in zip(offers, recorded, strict=True):
         if result.series is not None:
-            trace_of[result.series] = waiting.trace.get("traceparent", "")
+            last_of[result.series] = waiting.trace.get("traceparent", ""), sender_of(offer.principal)
             touched.add((result.series, offer.delivery))
     if touched - noted:
         await _note(connection, sorted(touched - noted))
@@ -158,12 +159,13 @@ async def _written(
         (fact.subject, fact.to_bytes(), json.dumps(headers_of(fact.schema, str(uuid4())) | trace))
         for fact, trace in facts
     ]
-    ordered = sorted(trace_of.items())
+    ordered = sorted(last_of.items())
     await connection.execute(
         _TELL,
         *(list(column) for column in zip(*rows, strict=True)),
         [series for series, _ in ordered],
-        [trace for _, trace in ordered],
+        [trace for _, (trace, _) in ordered],
+        [sender for _, (_, sender) in ordered],
     )
     await changes.note(connection, changed(outcomes))
     return [results[id(waiting)].written if waiting.offer else Written.UNCHANGED for waiting in batch], touched

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 
@@ -10,6 +11,9 @@ from services.launcher.parts import probes
 from services.launcher.parts.program import Program, base_environment
 from services.launcher.settings import REPOSITORY, Settings
 from services.launcher.site import Local
+
+_FETCHING = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy")
+"""How `plexus up` itself fetches packages; the catalogue builds environments in the same way."""
 
 
 class Service:
@@ -23,8 +27,10 @@ class Service:
         """Its environment: the registry's templates, then what the caller has set for this very service."""
         prefix = f"PLEXUS_{self._part.name.upper()}_"
         overrides = {name: value for name, value in self._settings.overrides.items() if name.startswith(prefix)}
+        fetching = {name: os.environ[name] for name in _FETCHING if name in os.environ}
         environment = (
             base_environment()
+            | (fetching if self._part.name == "catalogue" else {})
             | {"PYTHONPATH": str(REPOSITORY), "PYTHONUNBUFFERED": "1"}
             | registry.environment(self._part, Local(self._settings))
             | overrides

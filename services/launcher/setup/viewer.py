@@ -1,7 +1,8 @@
 """OHIF, from npm: version and integrity pinned, and rewritten to live under /viewer.
 
 The published build has `/` baked in as the place of its assets. After the integrity of the package is proved, that
-constant is replaced in the page, the style sheet and the bundles; our own `app-config.js` takes the demo's place.
+constant is replaced in the page, the style sheet and the bundles; our own `app-config.js` takes the demo's place, and
+our extension of OHIF lies beside it.
 Left out: source maps, and `ort` (136 MB for tools that fetch their models from outside).
 """
 
@@ -25,6 +26,7 @@ VERSION = "3.13.2"
 INTEGRITY = "sha512-WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="
 FOLDER = REPOSITORY / "deploy" / "viewer" / "dist"
 CONFIGURATION = REPOSITORY / "deploy" / "viewer" / "app-config.js"
+EXTENSION = REPOSITORY / "deploy" / "viewer" / "plexus"
 
 _PREFIX = "package/dist/"
 _LEFT_OUT = ("ort/", "sw.js", "google.js", "init-service-worker.js", "_headers", "_redirects", "serve.json")
@@ -39,12 +41,20 @@ def step() -> steps.Step:
 def is_there() -> bool:
     """Whether the viewer is installed as this code makes it."""
     try:
-        return _STAMP.read_text() == _identity()
+        return _is_built() and all((FOLDER / name).read_bytes() == path.read_bytes() for name, path in own().items())
     except OSError:
         return False
 
 
+def own() -> dict[str, Path]:
+    """What lies in the viewer that is ours: its name there, and where it comes from."""
+    return {"app-config.js": CONFIGURATION} | {f"plexus/{path.name}": path for path in sorted(EXTENSION.glob("*.js"))}
+
+
 def _make() -> None:
+    if _is_built():  # only what is ours has changed
+        _place(FOLDER)
+        return
     if shutil.which("npm") is None:
         raise SetupError("the viewer needs Node (Debian: apt-get install nodejs npm); the mesh runs without it")
     FOLDER.parent.mkdir(parents=True, exist_ok=True)
@@ -57,15 +67,25 @@ def _make() -> None:
         fresh = folder / "dist"
         _unpack(archive, fresh)
         move_under_viewer(fresh)
-        shutil.copyfile(CONFIGURATION, fresh / "app-config.js")
+        _place(fresh)
         (fresh / _STAMP.name).write_text(_identity())
         shutil.rmtree(FOLDER, ignore_errors=True)
         fresh.rename(FOLDER)
 
 
+def _place(folder: Path) -> None:
+    shutil.rmtree(folder / EXTENSION.name, ignore_errors=True)
+    for name, path in own().items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copyfile(path, folder / name)
+
+
+def _is_built() -> bool:
+    return _STAMP.is_file() and _STAMP.read_text() == _identity()
+
+
 def _identity() -> str:
-    own = hashlib.sha256(CONFIGURATION.read_bytes() + Path(__file__).read_bytes()).hexdigest()
-    return f"{VERSION} {INTEGRITY} {own}"
+    return f"{VERSION} {INTEGRITY} {hashlib.sha256(Path(__file__).read_bytes()).hexdigest()}"
 
 
 def prove(archive: Path) -> None:

@@ -51,7 +51,8 @@ class GrpcCatalogue:
     def _candidate(self, model: ActiveModel) -> Candidate | None:
         try:
             card = ModelCard.from_mapping(json.loads(model.card))
-            return Candidate(card, compile_rule(card.selection))
+            more = {one.name: compile_rule(one.selection) for one in card.more_inputs}
+            return Candidate(card, compile_rule(card.selection), more=more)
         except (ValueError, CardError, RuleError) as error:
             # One model that cannot be used must not stop the others: its check should have told its author.
             self._journal.warning("model.unusable", model=model.name, version=model.version, reason=str(error)[:300])

@@ -60,6 +60,12 @@ class PostgresWorkItems:
             self._moved()
         return decision
 
+    async def refuse(self, facts: Facts) -> None:
+        """Say what was refused."""
+        async with self._transaction() as connection:
+            await self._say(connection, facts)
+        self._outbox.wake()
+
     async def get(self, uid: str, facts: Callable[[WorkItem], Facts]) -> WorkItem:
         """A work item, once it is on record who reads it."""
         async with self._transaction() as connection:

@@ -39,6 +39,14 @@ class ResultView(BaseModel):
     sop_class_uid: str
 
 
+class InputView(BaseModel):
+    """A series that a job takes beside the one that it is about."""
+
+    name: str
+    study_instance_uid: str
+    series_instance_uid: str
+
+
 class JobView(BaseModel):
     """A job as the outside sees it."""
 
@@ -66,6 +74,7 @@ class JobView(BaseModel):
     performer: Performer
     deadline: datetime | None
     admitted_at: datetime | None
+    inputs: list[InputView]
     shadow: str
     shadowed_at: datetime | None
 
@@ -90,6 +99,10 @@ class Wanted(BaseModel):
     priority: Priority = Priority.MEDIUM
     deadline: AwareDatetime | None = None
     force: bool = False
+    inputs: Annotated[
+        dict[Annotated[str, Field(max_length=32)], Annotated[str, Field(pattern=_UID)]], Field(max_length=7)
+    ] = {}
+    """Series by the names of the model's further inputs, where its rules are not to choose."""
 
 
 class LabelView(BaseModel):
@@ -106,6 +119,7 @@ class ModelView(BaseModel):
     name: str
     version: str
     title: str
+    description: str
     author: str
     licence: str
     intended_use: str
@@ -117,9 +131,13 @@ class ModelView(BaseModel):
     @classmethod
     def of(cls, card: ModelCard) -> ModelView:
         """The view of a card."""
-        names = {name: getattr(card, name) for name in cls.model_fields if name not in {"labels", "measurements"}}
-        labels = [LabelView(value=label.value, name=label.name, colour=label.colour) for label in card.labels]
-        return cls(**names, labels=labels, measurements=[measurement.name for measurement in card.measurements])
+        own = {"description", "labels", "measurements"}
+        return cls(
+            **{name: getattr(card, name) for name in cls.model_fields if name not in own},
+            description=str(card.source.get("description", "")),
+            labels=[LabelView(value=label.value, name=label.name, colour=label.colour) for label in card.labels],
+            measurements=[measurement.name for measurement in card.measurements],
+        )
 
 
 class ModelList(BaseModel):
@@ -153,7 +171,9 @@ def router(
     @routes.post("/jobs")
     async def run_model(wanted: Wanted, principal: Caller) -> JobList:
         """Ask for a run: the jobs that do it, which may be there already (`force` makes it again)."""
-        wish = runs.Wish(wanted.model, wanted.study, wanted.series, wanted.priority, wanted.deadline, wanted.force)
+        wish = runs.Wish(
+            wanted.model, wanted.study, wanted.series, wanted.priority, wanted.deadline, wanted.force, wanted.inputs
+        )
         asked = await runs.ask(
             wish,
             principal=principal,

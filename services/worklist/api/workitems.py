@@ -10,10 +10,11 @@ from typing import Any, Final
 from fastapi import APIRouter, Request, Response
 
 from services.chassis import http
+from services.chassis.doors import Sparing
 from services.chassis.principal import ascii_only
 from services.worklist import workitems
 from services.worklist.api.payloads import accepted, answer, read
-from services.worklist.ports import Catalogue, Jobs, SeriesArchive, WorkItems
+from services.worklist.ports import Catalogue, Jobs, Journal, SeriesArchive, WorkItems
 from services.worklist.ups.building import first
 from services.worklist.ups.refusals import WorkItemRefusedError, invalid
 from services.worklist.ups.searching import parse_search
@@ -26,6 +27,9 @@ _UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _AE_TITLE: Final = re.compile(r"[ -\[\]-~]{1,16}", re.ASCII)
 """PS3.5 6.2: no backslash, no control character."""
 
+_REFUSALS_A_MINUTE: Final = 20
+"""Of one address, code and work item: so many are on record, so that nobody can flood the log with them."""
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -36,10 +40,12 @@ def router(  # noqa: PLR0915  # a closure a transaction
     jobs: Jobs,
     archive: SeriesArchive,
     catalogue: Catalogue,
+    journal: Journal,
     public_url: str,
 ) -> APIRouter:
     """The routes under `root`."""
     routes = APIRouter()
+    refusals = Sparing(_REFUSALS_A_MINUTE, 60.0)
     one = f"{root}/workitems/{{uid}}"
     subscription = f"{one}/subscribers/{{ae_title}}"
 
@@ -59,6 +65,16 @@ def router(  # noqa: PLR0915  # a closure a transaction
             try:
                 return await endpoint(request)
             except WorkItemRefusedError as refused:
+                caller = _caller(request)
+                uid = str(request.path_params.get("uid", ""))
+                if refused.on_record and refusals.may((caller.principal.source, refused.code, uid)):
+                    await workitems.refuse(
+                        uid if _UID.fullmatch(uid) else "",
+                        f"workitem-{endpoint.__name__.replace('_', '-')}",
+                        refused.code,
+                        caller=caller,
+                        items=items,
+                    )
                 return warned(request, http.problem(refused.status, refused.code, refused.reason), refused.warning)
 
         return answered
@@ -76,7 +92,7 @@ def router(  # noqa: PLR0915  # a closure a transaction
         given = await read(request)
         uid, modified = await workitems.create(
             _new_uid(request), given, caller=_caller(request),
-            items=items, candidates=await catalogue.candidates(), archive=archive, jobs=jobs,
+            items=items, candidates=await catalogue.candidates(), archive=archive, jobs=jobs, journal=journal,
         )  # fmt: skip
         where = f"{base(request)}/workitems/{uid}"
         response = Response(status_code=201, headers={"Location": where, "Content-Location": where})

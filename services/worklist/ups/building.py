@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,7 +55,7 @@ def items(attributes: DicomJson, keyword: str) -> list[DicomJson]:
     return [item for item in values(attributes, tag_of(keyword) or "") if isinstance(item, dict)]
 
 
-def first(attributes: DicomJson, keyword: str) -> str:
+def first(attributes: Mapping[str, Any], keyword: str) -> str:
     """The first value of an attribute as text, or ""."""
     found = next(iter(values(attributes, tag_of(keyword) or "")), "")
     if isinstance(found, dict):
@@ -63,7 +63,7 @@ def first(attributes: DicomJson, keyword: str) -> str:
     return "" if found is None else str(found)
 
 
-def values(attributes: DicomJson, tag: str) -> list[Any]:
+def values(attributes: Mapping[str, Any], tag: str) -> list[Any]:
     """The values of an attribute, which a client may have written as it liked."""
     element = attributes.get(tag)
     found = element.get("Value") if isinstance(element, dict) else None

@@ -47,9 +47,10 @@ def item_uid(job: Job) -> str:
     return derived_uid("plexus work item", job.id, str(job.attempt))
 
 
-def item_of(job: Job, card: ModelCard, source: Input, dicomweb: str, at: datetime) -> WorkItem:
-    """The work item of a new job."""
-    retrieve = f"{dicomweb}/studies/{source.study_instance_uid}/series/{source.series_instance_uid}"
+def item_of(
+    job: Job, card: ModelCard, source: Input, dicomweb: str, at: datetime, *, more: Sequence[Input] = ()
+) -> WorkItem:
+    """The work item of a new job; `more`: what it takes beside its series, in the card's order."""
     shared = {keyword: _taken(source.attributes, keyword) for keyword in _OF_THE_PATIENT}
     request = {
         **dataset(StudyInstanceUID=source.study_instance_uid),
@@ -64,7 +65,13 @@ def item_of(job: Job, card: ModelCard, source: Input, dicomweb: str, at: datetim
         ScheduledWorkitemCodeSequence=[code(card.name, SCHEME, card.title)],
         InputReadinessState="READY",
         InputInformationSequence=[
-            reference(source.study_instance_uid, source.series_instance_uid, source.references, retrieve)
+            reference(
+                one.study_instance_uid,
+                one.series_instance_uid,
+                one.references,
+                f"{dicomweb}/studies/{one.study_instance_uid}/series/{one.series_instance_uid}",
+            )
+            for one in (source, *more)
         ],
         StudyInstanceUID=source.study_instance_uid,
         ProcedureStepState=StepState.SCHEDULED.value,
@@ -145,22 +152,28 @@ def results_of(item: WorkItem) -> tuple[Result, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a work item that somebody creates asks of us: a model of ours, on a series."""
+    """What a work item that somebody creates asks of us: a model of ours, on a series.
+
+    Attributes:
+        more: series for its further inputs, in the order of its card.
+    """
 
     model: str
     study_instance_uid: str
     series_instance_uid: str
+    more: tuple[str, ...] = ()
 
 
 def asked_of(given: DicomJson) -> Asked | None:
     """The run that a work item asks for; None if it is none of ours."""
     models = [value for value, scheme in codes_of(given, "ScheduledWorkitemCodeSequence") if scheme == SCHEME]
     inputs = items(given, "InputInformationSequence")
-    if len(models) != 1 or len(inputs) != 1:
+    if len(models) != 1 or not inputs:
         return None
     study = first(inputs[0], "StudyInstanceUID") or first(given, "StudyInstanceUID")
     series = first(inputs[0], "SeriesInstanceUID")
-    return Asked(models[0], study, series) if study and series else None
+    more = tuple(first(one, "SeriesInstanceUID") for one in inputs[1:])
+    return Asked(models[0], study, series, more) if study and series and all(more) else None
 
 
 def _taken(attributes: Any, keyword: str) -> Any:

@@ -18,6 +18,11 @@ class WorkItemRefusedError(PermanentFault):
         self.status = status
         self.warning = warning
 
+    @property
+    def on_record(self) -> bool:
+        """Whether somebody wanted what the work item's state or its lock does not allow: the log of accesses has it."""
+        return self.code.startswith("C3") and self.status in {400, 409}
+
 
 _NOT_IN_THIS_STATE = "The submitted request is inconsistent with the state of the UPS Instance."
 _NOT_UPDATED_NOW = "The submitted request is inconsistent with the current state of the Workitem."

@@ -13,20 +13,23 @@ from tests.unit.anonymise import planted
 
 
 class FakeArchive:
-    """One series."""
+    """One series, and others that a job takes beside it."""
 
     def __init__(self, files: Mapping[str, bytes], *, digest: str = "d1", sop_class_uid: str = planted.CT) -> None:
         self.files = dict(files)
         self.digest = digest
         self.sop_class_uid = sop_class_uid
         self.reads = 0
+        self.others: dict[str, tuple[str, dict[str, bytes]]] = {}
+        """By series: digest and files."""
 
     async def list(self, study_instance_uid: str, series_instance_uid: str) -> Listing:
+        digest, files = self.others.get(series_instance_uid, (self.digest, self.files))
         return Listing(
-            self.digest,
+            digest,
             tuple(
                 Listed(uid, self.sop_class_uid, hashlib.sha256(data).hexdigest(), len(data))
-                for uid, data in sorted(self.files.items())
+                for uid, data in sorted(files.items())
             ),
         )
 
@@ -34,7 +37,8 @@ class FakeArchive:
     def reading(self, study_instance_uid: str, series_instance_uid: str) -> Iterator[Read]:
         async def read(instance: Listed) -> bytes:
             self.reads += 1
-            return self.files[instance.sop_instance_uid]
+            files = self.others.get(series_instance_uid, ("", self.files))[1]
+            return files[instance.sop_instance_uid]
 
         yield read
 
@@ -88,6 +92,7 @@ class FakeReleases:
         release = self.releases.get(job_id)
         if release is None:
             return None
+        others = {uid for one in release.inputs for uid in one.sop_instance_uids}
         return Original(
             release.study_instance_uid,
             release.series_instance_uid,
@@ -96,8 +101,9 @@ class FakeReleases:
             {
                 pseudonym: original
                 for pseudonym, (original, kind) in self.pseudonyms_of[job_id].items()
-                if kind is UidKind.INSTANCE
+                if kind is UidKind.INSTANCE and original not in others
             },
+            release.inputs,
         )
 
     async def pseudonyms(self, job_id: str) -> Mapping[str, str]:

@@ -4,21 +4,37 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 
 import pydicom
 import pytest
 
-from services.anonymise.engine.deidentifying import Policy
+from services.anonymise.burned_in.model import Doubt, Finding
+from services.anonymise.engine.deidentifying import Policy, Seen
+from services.anonymise.engine.elements import File
+from services.anonymise.engine.options import Option
+from services.anonymise.engine.profile import Profile, basic_profile
 from services.anonymise.engine.pseudonyms import Pseudonyms
 from services.anonymise.engine.report import Report
-from services.anonymise.errors import DamagedInstanceError, NotReleasedError, Reason, RefusedError, SeriesChangedError
+from services.anonymise.errors import (
+    DamagedInstanceError,
+    DoubtfulPixelsError,
+    HeldError,
+    InputChangedError,
+    NotReleasedError,
+    Reason,
+    RefusedError,
+    SeriesChangedError,
+)
 from services.anonymise.handlers import releasing as handlers
 from services.anonymise.handlers.releasing import Limits
+from services.anonymise.model import ReleasedInput
 from services.chassis.faults import PassingFault
 from services.chassis.principal import Principal
 from services.contracts.events import (
     Action,
     AuditRecorded,
+    InputSeries,
     JobFailed,
     JobProgressed,
     JobReleased,
@@ -117,6 +133,74 @@ async def test_what_was_done_to_each_instance_is_kept_without_a_value() -> None:
     lines = {path: (action.value, because.value) for path, action, because in report.lines()}
     assert lines["00100010"] == ("Z", "table-e1-1") and lines["00280010"] == ("K", "unlisted")
     assert not any(secret in report.text for secret in ("Doe", "4711", planted.STUDY))
+
+
+def prior(days_before: int = 100) -> dict[str, bytes]:
+    """A series of an earlier study of the same patient."""
+    changed = (
+        element(0x00080018, "UI", b"1.2.3.8.1"),
+        element(0x0020000D, "UI", PRIOR.study_instance_uid.encode()),
+        element(0x0020000E, "UI", PRIOR.series_instance_uid.encode()),
+        element(0x00080020, "DA", (date(2026, 3, 14) - timedelta(days_before)).strftime("%Y%m%d").encode()),
+    )
+    return {"1.2.3.8.1": part10(ct(*changed))}
+
+
+PRIOR = InputSeries("prior", "1.2.3.80", "1.2.3.81", "p1")
+WITH_PRIOR = replace(REQUESTED, inputs=(PRIOR,))
+SHIFTING = Policy(
+    Pseudonyms(b"k" * 32),
+    replace(basic_profile(), options=basic_profile().options | {Option.RETAIN_MODIFIED_DATES}),
+)
+
+
+async def test_a_prior_leaves_with_its_series_under_the_same_pseudonyms_and_has_its_own_way_back() -> None:
+    world = World()
+    today = element(0x00080020, "DA", b"20260314")
+    world.archive.files = {"1.2.3.9.1": part10(ct(element(0x00080018, "UI", b"1.2.3.9.1"), today))}
+    world.archive.others = {PRIOR.series_instance_uid: ("p1", prior())}
+    await world.release(WITH_PRIOR, policy=SHIFTING)
+    manifest = json.loads(world.work.files["jobs/job-1/input/manifest.json"])
+    lines = [*manifest["instances"], *manifest["inputs"]["prior"]]
+    assert [line["file"] for line in lines] == ["00000.dcm", "00001.dcm"]
+    now, then = (pydicom.dcmread(io.BytesIO(world.work.files[f"jobs/job-1/input/{line['file']}"])) for line in lines)
+    assert now.PatientID == then.PatientID
+    assert now.StudyInstanceUID != then.StudyInstanceUID and "1.2.3.80" not in str(then)
+    moved = [datetime.strptime(ds.StudyDate, "%Y%m%d") for ds in (now, then)]
+    assert (moved[0] - moved[1]).days == 100 and now.StudyDate != "20260314"
+    released = world.said(JobReleased)[0]
+    assert isinstance(released, JobReleased) and released.instances == 2
+    records = [one for one in world.said(AuditRecorded) if isinstance(one, AuditRecorded)]
+    assert [(one.study_instance_uid, one.instances) for one in records] == [(planted.STUDY, 1), ("1.2.3.80", 1)]
+    original = await handlers.reidentify("job-1", principal=Principal("x"), releases=world.releases)
+    assert list(original.sop_instance_uids.values()) == ["1.2.3.9.1"]
+    assert original.inputs == (ReleasedInput("prior", "1.2.3.80", "1.2.3.81", ("1.2.3.8.1",)),)
+
+
+async def test_a_prior_that_has_changed_lets_nothing_out() -> None:
+    world = World()
+    world.archive.others = {PRIOR.series_instance_uid: ("p2", prior())}
+    with pytest.raises(InputChangedError, match="the input prior has changed or is gone"):
+        await world.release(WITH_PRIOR)
+    assert not world.work.files
+
+
+async def test_a_doubtful_picture_of_a_prior_holds_the_whole_job() -> None:
+    world = World()
+    world.archive.others = {PRIOR.series_instance_uid: ("p1", prior())}
+    finding = Finding(
+        "f" * 64, PRIOR.study_instance_uid, PRIOR.series_instance_uid, "1.2.3.8.1", 8, 8, 1, Doubt.UNSURE, ()
+    )
+
+    def doubtful(file: File, profile: Profile) -> Seen:
+        if any(bytes(one.value).strip(b"\0 ") == b"1.2.3.8.1" for one in file.elements if one.tag == 0x00080018):
+            raise DoubtfulPixelsError(finding)
+        return Seen(file, frozenset())
+
+    with pytest.raises(HeldError) as held:
+        await world.release(WITH_PRIOR, policy=replace(POLICY, pixels=doubtful))
+    assert held.value.findings == (finding,)
+    assert "jobs/job-1/input/manifest.json" not in world.work.files and not world.releases.releases
 
 
 async def test_the_same_request_again_changes_nothing() -> None:

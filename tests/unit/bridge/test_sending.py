@@ -14,7 +14,7 @@ from pynetdicom.sop_class import EncapsulatedPDFStorage, SegmentationStorage  # 
 from services.bridge.adapters.line import Caller
 from services.bridge.adapters.storing import AssociationOutlet
 from services.bridge.errors import UnheldError, UnreachableError
-from services.bridge.exchanging import Address, Place
+from services.bridge.exchanging import Address, Place, Recipient
 from services.bridge.information import Retrieval
 from services.bridge.sending import Sending, rules
 from services.chassis.log import Log
@@ -37,6 +37,7 @@ class Shelf:
 
     def __init__(self, event: JobCompleted) -> None:
         self.results = {result.sop_instance_uid: result for result in event.results}
+        self.read_for: list[Recipient | None] = []
 
     async def locate(self, retrieval: Retrieval, principal: Principal) -> list[Place]:
         found = [self.results[uid] for uid in retrieval.instances if uid in self.results]
@@ -45,7 +46,13 @@ class Shelf:
             for one in found
         ]
 
-    async def read(self, place: Place, transfer_syntax_uid: str, principal: Principal) -> AsyncGenerator[bytes]:
+    def read(
+        self, place: Place, transfer_syntax_uid: str, principal: Principal, *, to: Recipient | None = None
+    ) -> AsyncGenerator[bytes]:
+        self.read_for.append(to)
+        return self._data()
+
+    async def _data(self) -> AsyncGenerator[bytes]:
         yield DATA
 
 
@@ -55,6 +62,9 @@ class Peers:
     def __init__(self, **statuses: int | None) -> None:
         self.statuses = statuses
         self.taken: list[tuple[str, str]] = []
+
+    def of(self, ae_title: str) -> Recipient | None:
+        return Recipient(ae_title, "192.0.2.7")
 
     @asynccontextmanager
     async def open(self, ae_title: str, proposals: Sequence[tuple[str, tuple[str, ...]]]) -> AsyncIterator[Any]:
@@ -107,6 +117,8 @@ async def test_each_peer_gets_the_kinds_that_it_wants_and_the_log_says_so() -> N
     sender, said = sending(event, "PACS=SEG, VNA=*, MWL=KO", peers)
     await sender.send(event)
     assert peers.taken == [("PACS", "1.3.1"), ("VNA", "1.3.1"), ("VNA", "1.3.2")]
+    read_for = sender._library.read_for  # type: ignore[attr-defined]  # the shelf's own
+    assert [to.ae_title for to in read_for] == ["PACS", "VNA", "VNA"]  # the archive's record says to whom
     assert [(one.action, one.outcome, one.destination, one.instances) for one in said.records] == [
         ("transfer-out", "success", "PACS", 1),
         ("transfer-out", "success", "VNA", 2),

@@ -8,12 +8,12 @@ from dataclasses import fields
 import pytest
 
 from services.contracts import events, subjects
-from services.contracts.events import Event, Figure, Result, UnreadableEventError
+from services.contracts.events import Event, Figure, InputSeries, Result, UnreadableEventError
 
 SAID = [
     cls
     for cls in vars(events).values()
-    if isinstance(cls, type) and issubclass(cls, Event) and cls not in (Event, Figure, Result)
+    if isinstance(cls, type) and issubclass(cls, Event) and cls not in (Event, Figure, InputSeries, Result)
 ]
 
 
@@ -32,6 +32,8 @@ def sample(cls: type[Event]) -> Event:
                 values[field.name] = True
             case "tuple[Result, ...]":
                 values[field.name] = (sample(Result), sample(Result))
+            case "tuple[InputSeries, ...]":
+                values[field.name] = (sample(InputSeries), sample(InputSeries))
             case "tuple[Figure, ...]":
                 values[field.name] = (sample(Figure), sample(Figure))
             case "tuple[str, ...]":

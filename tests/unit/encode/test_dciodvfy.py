@@ -15,6 +15,7 @@ from services.encode.adapters.highdicom import HighdicomEncoder
 from services.encode.model import Kind, Task
 from tests.unit.encode.made import (
     OBLIQUE,
+    STUDY,
     boxes,
     header,
     headers,
@@ -24,6 +25,7 @@ from tests.unit.encode.made import (
     sample_source,
     task,
 )
+from tests.unit.encode.test_several_inputs import PRIOR_STUDY, compared
 
 NEEDED = pytest.mark.skipif(
     shutil.which("dciodvfy") is None and os.environ.get("CI") != "true",
@@ -38,7 +40,9 @@ def _errors(made: Task, folder: Path) -> dict[Kind, list[str]]:
         path = folder / f"{document.kind}.dcm"
         path.write_bytes(document.data)
         told = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False).stderr
-        assert "Segmentation" in told or "Comprehensive3DSR" in told  # it knew the IOD, so it checked it
+        assert any(
+            iod in told for iod in ("Segmentation", "Comprehensive3DSR", "ParametricMap")
+        )  # it knew the IOD, so it checked it
         found[document.kind] = [line for line in told.splitlines() if line.startswith("Error")]
     return found
 
@@ -101,3 +105,8 @@ def test_documents_of_the_sample_have_no_error(sample: Path, tmp_path: Path) -> 
 
 def test_a_single_slice_makes_no_error(tmp_path: Path) -> None:
     assert _errors(task(result(boxes()[3:4], frames=[pseudonym(3)]), [header(3)]), tmp_path) == CLEAN
+
+
+def test_a_prior_beside_the_source_makes_no_error(tmp_path: Path) -> None:
+    for study in (PRIOR_STUDY, STUDY):
+        assert _errors(compared(study), tmp_path) == CLEAN | {Kind.PM: []}

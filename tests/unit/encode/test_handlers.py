@@ -18,7 +18,7 @@ from services.encode.errors import (
     StoreUnavailable,
 )
 from services.encode.handlers import encode_job, fail_job
-from services.encode.model import Kind
+from services.encode.model import Kind, OriginalInput
 from tests.unit.encode.kinds import ct
 from tests.unit.encode.made import (
     JOB,
@@ -78,6 +78,13 @@ async def test_a_result_is_stored_and_then_the_job_is_complete(world: World) -> 
     assert isinstance(completed, JobCompleted)
     assert [(item.kind, item.study_instance_uid) for item in completed.results] == [("SEG", STUDY), ("SR", STUDY)]
     assert [item.sop_instance_uid for item in completed.results] == list(world.door.kept)
+
+
+async def test_a_prior_that_is_gone_fails_the_job_for_a_reference_must_lead_somewhere(world: World) -> None:
+    world.airlock = Airlock(original(inputs=(OriginalInput("prior", "1.8", "1.8.1", ("1.8.1.1",)),)))
+    with pytest.raises(SourceGone):
+        await world.run()
+    assert not world.door.kept
 
 
 async def test_a_job_that_is_delivered_again_has_one_result_and_is_complete_once(world: World) -> None:

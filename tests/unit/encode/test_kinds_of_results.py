@@ -71,8 +71,20 @@ def test_probabilities_become_a_fractional_segmentation_to_the_last_step() -> No
 
 def test_probabilities_alone_count_from_one_half() -> None:
     documents = _documents(card(measurements=[]), probabilities=_likely())
-    (only,) = _of(documents, Kind.SEG).SegmentSequence
+    seg = _of(documents, Kind.SEG)
+    assert seg.SegmentationType == "BINARY", "viewers hardly show fractional ones"
+    (only,) = seg.SegmentSequence
     assert only.SegmentLabel == "Right lung"  # 200 of 255; the left one's 100 are less than a half
+    frames = hd.seg.Segmentation.from_dataset(seg).get_pixels_by_source_instance(
+        [sop(plane) for plane in range(PLANES)]
+    )
+    assert np.array_equal(frames[..., 0], boxes() == 2)
+
+
+def test_what_is_likely_may_overlap() -> None:
+    both = np.stack([np.full((PLANES, ROWS, COLUMNS), 128, np.uint8)] * 2)
+    seg = _of(_documents(card(measurements=[]), probabilities=both), Kind.SEG)
+    assert (seg.NumberOfFrames, seg.SegmentsOverlap) == (2 * PLANES, "YES")
 
 
 def test_300_labels_become_a_label_map() -> None:
@@ -91,6 +103,7 @@ def test_the_card_may_ask_for_a_label_map_and_for_empty_frames() -> None:
     told = card(results={"SEG": {"type": "labelmap", "omit_empty_frames": False}})
     seg = _of(_documents(told, labels=boxes(), measurements=measured()), Kind.SEG)
     assert (seg.SegmentationType, seg.NumberOfFrames) == ("LABELMAP", PLANES)
+    assert [item.SegmentNumber for item in seg.SegmentSequence] == [1, 2, 0], "viewers colour by place"
 
 
 @pytest.mark.parametrize("options", [{"type": "cube"}, {"type": "fractional"}])

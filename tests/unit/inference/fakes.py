@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -90,12 +91,23 @@ class FakeRoom:
 
     means = "nothing"
 
-    def __init__(self, card: ModelCard, shape: tuple[int, int, int], answer: Answer) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        shape: tuple[int, int, int],
+        answer: Answer,
+        more: Mapping[str, tuple[int, int, int]],
+    ) -> None:
         units = units_of(card)
         self.volume: NDArray[Any] = np.zeros((*shape, 3) if units is Units.RGB else shape, sample_type(units))
+        wanted = {one.name: one for one in card.more_inputs}
+        self.more = {name: np.zeros(each, sample_type(units_of(wanted[name]))) for name, each in more.items()}
+        self.beside: Mapping[str, Geometry] = {}
+        self.geometry = Geometry((), shape, (1, 1, 1), np.eye(3))
         self._answer = answer
 
-    async def infer(self, geometry: Geometry) -> Prediction:
+    async def infer(self, geometry: Geometry, more: Mapping[str, Geometry] = MappingProxyType({})) -> Prediction:
+        self.geometry, self.beside = geometry, more
         return self._answer(self.volume, geometry)
 
 
@@ -107,8 +119,13 @@ class FakeModels:
         self.rooms: list[FakeRoom] = []
 
     @asynccontextmanager
-    async def room(self, card: ModelCard, shape: tuple[int, int, int]) -> AsyncIterator[FakeRoom]:
-        self.rooms.append(FakeRoom(card, shape, self.answer))
+    async def room(
+        self,
+        card: ModelCard,
+        shape: tuple[int, int, int],
+        more: Mapping[str, tuple[int, int, int]] = MappingProxyType({}),
+    ) -> AsyncIterator[FakeRoom]:
+        self.rooms.append(FakeRoom(card, shape, self.answer, more))
         yield self.rooms[-1]
 
 

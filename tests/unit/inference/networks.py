@@ -49,6 +49,15 @@ def network(weight: Sequence[float], bias: Sequence[float], *, dimensions: int =
     return _field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 13))
 
 
+def rows(table: Sequence[Sequence[float]], *, dimensions: int = 3) -> bytes:
+    """A network that answers the same table, whatever it sees."""
+    columns = len(table[0])
+    graph = _node("Identity", ["table"], "rows") + _field(2, "graph")
+    graph += _tensor("table", [len(table), columns], [value for row in table for value in row])
+    graph += _value(11, "x", dimensions + 2) + _value(12, "rows", 2)
+    return _field(1, 8) + _field(7, graph) + _field(8, _field(1, "") + _field(2, 13))
+
+
 def above(threshold: float, **more: bool | int) -> bytes:
     """Two channels, of which the second wins where x is above the threshold."""
     return network([-1, 1], [threshold, -threshold], **more)  # type: ignore[arg-type]  # dimensions, pooled

@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from services.contracts.card import CardError, ModelCard
 from services.contracts.code import code_of
 from services.inference.model import Prediction
 from services.inference.promises import check
+from services.launcher.setup import triton
 from tests.unit.inference.fakes import CARD
+from tests.unit.inference.networks import above
 
 sys.path.insert(0, str(RUNNER))
 
@@ -43,9 +46,11 @@ class Toy(ImageProcessingTool):
 """
 
 
-def run(folder: Path, card: ModelCard, volume: NDArray[Any] = VOLUME) -> Prediction:
+def run(
+    folder: Path, card: ModelCard, volume: NDArray[Any] = VOLUME, more: Mapping[str, Any] = MappingProxyType({})
+) -> Prediction:
     described = json.loads(json.dumps(described_card(card)))
-    answer = Prediction(**runner_of(folder, described).run(volume, np.array([2.0, 1.0, 1.0]), np.eye(3)))
+    answer = Prediction(**runner_of(folder, described).run(volume, np.array([2.0, 1.0, 1.0]), np.eye(3), more))
     check(answer, card, volume.shape[:3])
     return answer
 
@@ -88,10 +93,21 @@ def test_a_tool_of_its_later_form_takes_a_list_and_may_answer_with_a_nifti_file(
         ("while True: pass", "stopped after 1.5 s", {"timeout_seconds": 1.5}),
         ("os.kill(os.getpid(), 11)", "ended by SIGSEGV", {}),
         ("x = np.ones(1 << 29); return x", "needs more memory than the 256 MiB", {"code": {"memory_mb": 256}}),
+        (
+            "[os.fork() for _ in range(3)]; x = np.ones(5 << 20); time.sleep(60)",
+            "needs more memory than the 64 MiB",
+            {"code": {"memory_mb": 64}},
+        ),
         ("socket.create_connection(('127.0.0.1', 9))", "PermissionError", {}),
         ("socket.socket(socket.AF_UNIX)", "PermissionError", {}),
         (
             "import subprocess; sys.exit(subprocess.run([sys.executable, '-c', 'import socket; socket.socket()'],"
+            " capture_output=True).stderr.decode())",
+            "PermissionError",
+            {},
+        ),
+        (
+            "import subprocess; sys.exit(subprocess.run([sys.executable, '-c', 'import os; os.setsid()'],"
             " capture_output=True).stderr.decode())",
             "PermissionError",
             {},
@@ -115,6 +131,22 @@ def test_code_sees_no_secret_of_the_service(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("PLEXUS_SECRET", "hidden")
     with pytest.raises(Refused, match=r"RuntimeError: \['HOME', 'LC_ALL', 'PATH'"):
         tool(tmp_path, "raise RuntimeError(sorted(os.environ))")
+
+
+def test_a_network_with_an_environment_of_its_own_runs_confined_with_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its environment is Triton's here: that has ONNX Runtime."""
+    (environment,) = (triton.FOLDER / "lib").glob("python*/site-packages")
+    monkeypatch.setenv("PATH", f"{triton.FOLDER / 'bin'}:/usr/bin:/bin")
+    (tmp_path / "network.onnx").write_bytes(above(57))
+    card = ModelCard.from_mapping({**CARD, "kind": "onnx", "measurements": [], "processing": {}})
+    described = json.loads(json.dumps(described_card(card, str(environment))))
+    assert described["code"]["main"] == "network.onnx"
+    answer = runner_of(tmp_path, described).run(VOLUME, np.array([2.0, 1.0, 1.0]), np.eye(3))
+    assert np.array_equal(answer["labels"], np.where(VOLUME > 57, 3, 0))
+    with pytest.raises(Refused, match=r"environment of its requirements\.lock is not here"):
+        runner_of(tmp_path, {**described, "environment": "gone"})
 
 
 APPLICATION = """

@@ -21,7 +21,7 @@ def manifest() -> Any:
 
 
 def test_entries_lie_beside_the_manifest() -> None:
-    entries = read_manifest(json.dumps(manifest()).encode(), EVENT)
+    entries = read_manifest(json.dumps(manifest()).encode(), EVENT).entries
     assert [entry.key for entry in entries] == [f"jobs/job1/input/0000{n}.dcm" for n in range(3)]
 
 

@@ -254,7 +254,7 @@ def test_a_network_that_does_not_fit_its_card_is_refused_in_words(
 
 def test_torchscript_without_torch_says_what_to_install(tmp_path: Path) -> None:
     (tmp_path / "network.pt").write_bytes(b"")
-    with pytest.raises(Refused, match=r"install it .* or export the network with torch\.onnx\.export"):
+    with pytest.raises(Refused, match=r"environment of the package's own .* torch\.onnx\.export"):
         runner_of(tmp_path, described_card(card(kind="torchscript", **PLAIN)))
 
 

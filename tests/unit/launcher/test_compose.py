@@ -111,7 +111,8 @@ def test_volumes_are_given_as_the_environment_says(compose: dict[str, Any]) -> N
         assert (own in volumes) == ("/run/tls" in told)
         named = {volume.split(":")[0] for volume in volumes if volume != own}
         folders = {name: name for name in ("spans", "objects", "work", "audit", "packages")} | {
-            "models": "triton/models"
+            "models": "triton/models",
+            "environments": "triton/environments",
         }
         assert named == {name for name, folder in folders.items() if f"/var/lib/plexus/{folder}" in told}
         assert ("objects:/var/lib/plexus/objects:ro" in volumes) == (part.name == "archive")

@@ -47,13 +47,38 @@ def test_a_package_with_another_digest_is_refused(tmp_path: Path) -> None:
         viewer.prove(package)
 
 
+def test_the_extension_is_where_the_configuration_says() -> None:
+    (named,) = re.findall(r"extensions: \['/viewer/(.+)'\]", viewer.CONFIGURATION.read_text())
+    assert named in viewer.own()
+    for name, path in viewer.own().items():
+        for imported in re.findall(r"from '\./(.+)'", path.read_text()):
+            assert f"{Path(name).parent}/{imported}" in viewer.own(), name
+
+
+def test_what_is_ours_is_laid_anew_without_fetching_the_build_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(viewer, "FOLDER", tmp_path)
+    monkeypatch.setattr(viewer, "_STAMP", tmp_path / "plexus-stamp")
+    monkeypatch.setenv("PATH", "")  # no npm
+    (tmp_path / "plexus-stamp").write_text(viewer._identity())
+    (tmp_path / "plexus").mkdir()
+    (tmp_path / "plexus" / "of-old.js").write_text("")
+    step = viewer.step()
+    assert not step.done()
+    step.make()
+    assert step.done()
+    assert {f"plexus/{path.name}" for path in (tmp_path / "plexus").iterdir()} < set(viewer.own())
+
+
 def test_the_version_and_the_digest_are_pinned() -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+", viewer.VERSION)
     assert re.fullmatch(r"sha512-[A-Za-z0-9+/]{86}==", viewer.INTEGRITY)
 
 
-def test_the_configuration_asks_nobody_outside() -> None:
+def test_what_is_ours_in_the_viewer_asks_nobody_outside() -> None:
+    for path in viewer.own().values():
+        assert "://" not in path.read_text(), path
     text = viewer.CONFIGURATION.read_text()
-    assert "://" not in text
     for root in ("qidoRoot", "wadoRoot", "wadoUriRoot"):
         assert f"{root}: '/dicom-web'" in text

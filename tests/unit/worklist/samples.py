@@ -94,13 +94,19 @@ class MemoryArchive:
         }
 
     async def describe(self, study_instance_uid: str, series_instance_uid: str) -> Series:
-        return Series(self.attributes, "d1", 100)
+        return Series(self.attributes, "d1", 100, revision=1)
 
     async def references(self, study_instance_uid: str, series_instance_uid: str) -> Sequence[tuple[str, str]]:
         return [("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4.5")]
 
     async def series_of(self, study_instance_uid: str) -> Sequence[str]:
         return [SERIES, "1.2.3.5"]
+
+    async def studies_of(self, patient_id: str) -> Sequence[Attributes]:
+        return []
+
+    async def study_of(self, series_instance_uid: str) -> str:
+        return STUDY
 
 
 class MemoryJobs:

@@ -42,6 +42,7 @@ FIELDS = [
     "performer",
     "deadline",
     "admitted_at",
+    "inputs",
     "shadow",
     "shadowed_at",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.chassis.faults import Fault
+from services.contracts.card import CardInput, InputKind
 from services.worklist import errors
 
 FAULTS = [
@@ -15,6 +16,8 @@ FAULTS = [
     (errors.NoSuchJobError(), 404),
     (errors.NoSuchModelError(), 404),
     (errors.NothingToRunError("ct-lung"), 409),
+    (errors.MissingInputError("ct-change", [CardInput("prior", InputKind.VOLUME, "HU", "true")]), 409),
+    (errors.UnfitInputError("there is no such series for prior"), 409),
     (errors.JobConflictError("job-ended", "the job is completed: it cannot be cancelled"), 409),
 ]
 

@@ -56,6 +56,19 @@ async def test_a_settled_series_brings_one_job_for_each_model_that_selects_it() 
     assert requested[0][0].series_instance_uid == SERIES
 
 
+async def test_a_job_shares_its_turn_with_those_of_the_same_sender() -> None:
+    for sender, shared in (("CT1", "CT1"), ("", STUDY)):
+        jobs = MemoryJobs()
+        await handlers.select(
+            replace(settled(1), sender=sender),
+            candidates=[Candidate(card(), FixedRule(True))],
+            archive=MemoryArchive(),
+            jobs=jobs,
+            journal=MemoryJournal(),
+        )
+        assert [job.sender for job in jobs.jobs.values()] == [shared]
+
+
 async def test_the_same_series_again_says_nothing_again() -> None:
     jobs = MemoryJobs()
     await select(jobs, MemoryJournal(), lung=True)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plexus_runner import nifti
+from plexus_runner import nifti, raw
+from plexus_runner.beside import Beside
 from plexus_runner.refusals import Refused
 
 Arrays = dict[str, NDArray[Any]]
@@ -35,10 +37,25 @@ def stand_in(names: list[str]) -> None:
         sys.modules[name] = made
 
 
-def answer(module: ModuleType, job: dict[str, Any], volume: NDArray[Any], folder: Path) -> Arrays:
-    """What the package's class says of the input."""
+def answer(
+    module: ModuleType,
+    job: dict[str, Any],
+    volume: NDArray[Any],
+    folder: Path,
+    more: Mapping[str, Beside] = MappingProxyType({}),
+) -> Arrays:
+    """What the package's class says of the input, and of those beside it."""
     card = job["card"]
-    image = _image(job, volume, folder)
+    if card["kind"] == "triton":
+        return _arrays(raw.answer(module, job, volume, more), card, volume)
+    image = _image(
+        "image", card.get("input") or {}, Beside(volume, job["spacing"], np.array(job["direction"]), _HERE), folder
+    )
+    for wanted in card.get("more_inputs") or ():
+        if wanted["name"] in more:
+            # What the card does not say of a further input is as it is of the first one.
+            told = {**(card.get("input") or {}), **wanted}
+            image.more[wanted["name"]] = _image(wanted["name"], told, more[wanted["name"]], folder)
     if card["kind"] == "tool":
         found = _tool(_class(module, card, "ImageProcessingTool", "image_processing_tool"), image)
     else:
@@ -46,21 +63,25 @@ def answer(module: ModuleType, job: dict[str, Any], volume: NDArray[Any], folder
     return _arrays(found, card, volume)
 
 
-def _image(job: dict[str, Any], volume: NDArray[Any], folder: Path) -> Any:
+_HERE = np.zeros(3)
+
+
+def _image(name: str, told: dict[str, Any], one: Beside, folder: Path) -> Any:
+    """An input as a tool sees it; `told`: what the card says of it."""
     from image import Image
 
-    grey = volume if volume.ndim == 3 else volume.mean(axis=-1).astype(np.float32)
-    path = folder / "image.nii"
-    nifti.write(path, grey, job["spacing"], np.array(job["direction"]))
-    described = job["card"]
+    grey = one.volume if one.volume.ndim == 3 else one.volume.mean(axis=-1).astype(np.float32)
+    path = folder / f"{name}.nii"
+    nifti.write(path, grey, list(one.spacing), one.direction)
     metadata = {
-        "spacing": job["spacing"],
-        "direction": job["direction"],
-        "units": (described.get("input") or {}).get("units", "stored"),
-        "Modality": (described.get("input") or {}).get("modality", ""),
+        "spacing": list(one.spacing),
+        "direction": one.direction.tolist(),
+        "units": told.get("units", "stored"),
+        "Modality": told.get("modality", ""),
+        "offset": one.offset.tolist(),
     }
     image = Image(str(path), str(folder), metadata)
-    image.array = volume
+    image.array = one.volume
     return image
 
 
@@ -91,7 +112,7 @@ def _tool(made: Any, image: Any) -> Any:
     # The published interface changed: from one image to a list of them.
     parameters = list(inspect.signature(tool.process).parameters.values())
     wants_list = bool(parameters) and (parameters[0].name == "images" or "ist" in str(parameters[0].annotation))
-    result = tool.process([image] if wants_list else image)
+    result = tool.process([image, *image.more.values()] if wants_list else image)
     if not hasattr(result, "metadata") or not hasattr(result, "tool_name"):
         raise Refused("the tool's process() returned no ProcessingResult")
     return result
@@ -105,8 +126,12 @@ def _application(module: ModuleType, card: dict[str, Any], image: Any, folder: P
     tasks = application.tasks()
     if len(tasks) != 1:
         raise Refused(f"the application has {len(tasks)} inference tasks, and one is due")
-    request = {"image": image.nii_path, "array": image.array, "metadata": image.metadata}
+    request = _request(image) | {"more": {name: _request(one) for name, one in image.more.items()}}
     return tasks[0].run(request)
+
+
+def _request(image: Any) -> dict[str, Any]:
+    return {"image": image.nii_path, "array": image.array, "metadata": image.metadata}
 
 
 def _arrays(found: Any, card: dict[str, Any], volume: NDArray[Any]) -> Arrays:

@@ -72,9 +72,9 @@ class _TorchScript:
             import torch
         except ImportError:
             raise Refused(
-                "this package is of kind torchscript, and Triton's Python environment has no torch; install it "
-                "(requirements/triton.in) and start Triton again, or export the network with torch.onnx.export "
-                "and use the kind onnx"
+                "this package is of kind torchscript, and Triton's Python environment has no torch; put it into an "
+                "environment of the package's own (requirements.lock, see docs/models.md), or export the network with "
+                "torch.onnx.export and use the kind onnx"
             ) from None
         self._torch: Any = torch
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from plexus_runner import beside
 from plexus_runner.packages import runner_of
 from plexus_runner.refusals import Refused
 
@@ -19,7 +20,8 @@ def main() -> None:
     volume = np.load(folder / "volume.npy", mmap_mode="r")
     try:
         runner = runner_of(package, job["card"])
-        answer = runner.run(volume, np.array(job["spacing"], np.float64), np.array(job["direction"]))
+        more = beside.read(folder)
+        answer = runner.run(volume, np.array(job["spacing"], np.float64), np.array(job["direction"]), more)
     except Refused as error:
         sys.exit(str(error))
     with (folder / "answer.npz").open("wb") as file:

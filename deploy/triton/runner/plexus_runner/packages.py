@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plexus_runner.beside import Beside
 from plexus_runner.confined import CodeRunner
 from plexus_runner.networks import open_network
 from plexus_runner.pipeline import Pipeline
@@ -18,9 +20,13 @@ class Runner(Protocol):
     """Makes of an input the arrays that the card promises."""
 
     def run(
-        self, volume: NDArray[Any], spacing: NDArray[np.float64], direction: NDArray[np.float64]
+        self,
+        volume: NDArray[Any],
+        spacing: NDArray[np.float64],
+        direction: NDArray[np.float64],
+        more: Mapping[str, Beside] = ...,
     ) -> dict[str, NDArray[Any]]:
-        """The outputs, by name.
+        """The outputs, by name; `more`: the further inputs by theirs.
 
         Raises:
             Refused: with what to do.
@@ -30,8 +36,8 @@ class Runner(Protocol):
 def runner_of(package: Path, card: dict[str, Any]) -> Runner:
     """The runner for a package with this card (as `services.catalogue.repository` wrote it)."""
     kind = card["kind"]
+    if card.get("code"):
+        return CodeRunner(card, package)
     if kind in ("onnx", "torchscript"):
         return Pipeline(card, open_network(kind, package / card["processing"]["network"]))
-    if kind in ("tool", "application"):
-        return CodeRunner(card, package)
     raise Refused(f"a package of kind {kind} is not run here")

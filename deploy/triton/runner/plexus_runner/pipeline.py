@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from plexus_runner import boxes as box_finding
 from plexus_runner import labels as label_maps
 from plexus_runner.axes import Grid
+from plexus_runner.beside import Beside
 from plexus_runner.intensity import Intensity
 from plexus_runner.networks import Network
 from plexus_runner.refusals import Refused
-from plexus_runner.windows import slide
+from plexus_runner.windows import Cut, slide, starts
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -28,13 +32,21 @@ class Pipeline:
         self._values = [int(label["value"]) for label in card.get("labels") or []]
         self._network = network
 
-    def run(self, volume: NDArray[Any], spacing: NDArray[np.float64], direction: NDArray[np.float64]) -> Arrays:
-        """The outputs, by name."""
+    def run(
+        self,
+        volume: NDArray[Any],
+        spacing: NDArray[np.float64],
+        direction: NDArray[np.float64],
+        more: Mapping[str, Beside] = MappingProxyType({}),
+    ) -> Arrays:
+        """The outputs, by name. A declared network takes one input: the card is refused otherwise."""
         channels = [volume[..., colour] for colour in range(3)] if volume.ndim == 4 else [volume]
         grid = self._grid(channels[0].shape, spacing, direction)
         sampled = [grid.sampled(grid.view(channel)) for channel in channels]
         intensity = Intensity(self._block["intensity"], sampled)
-        if not {"labels", "probabilities", "map", "image"} & set(self._owed):
+        if self._block["boxes"] and self._block["boxes"]["source"] == "rows":
+            return self._rows(grid, sampled, intensity)
+        if not {"labels", "probabilities", "map", "image", "boxes"} & set(self._owed):
             return self._numbers(sampled, intensity)
         made = self._spatial(self._slabs(grid, sampled, intensity), grid)
         if "measurements" in self._owed:
@@ -55,14 +67,30 @@ class Pipeline:
         self, grid: Grid, channels: list[NDArray[Any]], intensity: Intensity
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The network's raw output, slab by slab."""
+        flat = self._block["dimensions"] == 2
+        size, overlap, blend = self._windows(grid)
+        cut = self._cut(grid, channels, intensity, size)
+
+        def run(patch: NDArray[np.float32]) -> NDArray[np.float32]:
+            answer = self._ask(patch[:, 0] if flat else patch)
+            answer = answer[:, None] if flat else answer
+            if answer.ndim != 4 or answer.shape[1:] != tuple(size):
+                raise Refused(f"the network answers {list(answer.shape)} where {['channels', *size]} is due")
+            return answer
+
+        yield from slide(grid.shape, size, overlap=overlap, blend=blend, cut=cut, run=run)
+
+    def _windows(self, grid: Grid) -> tuple[tuple[int, ...], float, str]:
+        """How much the network sees at once, which share of it the next time again, and how that is blended."""
         window = self._block["window"]
         flat = self._block["dimensions"] == 2
         if window is None:
-            size = (1, *grid.shape[1:]) if flat else grid.shape
-            overlap, blend = 0.0, "constant"
-        else:
-            size = (1, *window["size"]) if flat else tuple(window["size"])
-            overlap, blend = window["overlap"], window["blend"]
+            return ((1, *grid.shape[1:]) if flat else grid.shape), 0.0, "constant"
+        size = (1, *window["size"]) if flat else tuple(window["size"])
+        return size, window["overlap"], window["blend"]
+
+    def _cut(self, grid: Grid, channels: list[NDArray[Any]], intensity: Intensity, size: Sequence[int]) -> Cut:
+        """What the network sees from a place on."""
         pad = np.float32(self._block["pad"])
 
         def cut(place: Sequence[int]) -> NDArray[np.float32]:
@@ -77,20 +105,39 @@ class Pipeline:
             ]
             return np.pad(patch, [(0, 0), *around], constant_values=pad)
 
-        def run(patch: NDArray[np.float32]) -> NDArray[np.float32]:
-            answer = self._ask(patch[:, 0] if flat else patch)
-            answer = answer[:, None] if flat else answer
-            if answer.ndim != 4 or answer.shape[1:] != tuple(size):
-                raise Refused(f"the network answers {list(answer.shape)} where {['channels', *size]} is due")
-            return answer
+        return cut
 
-        yield from slide(grid.shape, size, overlap=overlap, blend=blend, cut=cut, run=run)
+    def _rows(self, grid: Grid, channels: list[NDArray[Any]], intensity: Intensity) -> Arrays:
+        """The boxes of a network that answers them, window by window."""
+        size, overlap, _ = self._windows(grid)
+        cut, flat = self._cut(grid, channels, intensity, size), self._block["dimensions"] == 2
+        parts = []
+        for place in product(*(starts(n, one, overlap) for n, one in zip(grid.shape, size, strict=True))):
+            patch = cut(place)
+            table = self._ask(patch[:, 0] if flat else patch, rank=2)
+            part = box_finding.of_rows(
+                table, self._block["boxes"], size=size, place=place, labels=self._block["channel_labels"]
+            )
+            parts.append(part)
+        together = box_finding.Found(
+            *(np.concatenate([getattr(part, name) for part in parts]) for name in ("boxes", "labels", "scores"))
+        )
+        if self._block["activation"] == "sigmoid":
+            scores = activated(together.scores[None].astype(np.float32), "sigmoid")[0].astype(np.float64)
+            together = box_finding.Found(together.boxes, together.labels, scores)
+        return self._boxes(together, grid)
 
-    def _ask(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """One patch [channels, …] to one answer, without the batch."""
+    def _boxes(self, found: box_finding.Found, grid: Grid) -> Arrays:
+        rule = self._block["boxes"]
+        kept = box_finding.best(found, threshold=self._block["threshold"], overlap=rule["overlap"], most=rule["most"])
+        return box_finding.on_source(kept, grid)
+
+    def _ask(self, patch: NDArray[np.float32], rank: int = 0) -> NDArray[np.float32]:
+        """One patch [channels, …] to one answer, without the batch, which an answer of `rank` dimensions lacks."""
         if len(patch) < self._block["channels"]:
             patch = np.repeat(patch, self._block["channels"], axis=0)
         answer = self._network(np.ascontiguousarray(patch[None]))
+        answer = answer[None] if answer.ndim == rank else answer
         if answer.ndim == 0 or len(answer) != 1:
             raise Refused(f"the network answers {list(answer.shape)} to a batch of one")
         if np.isnan(answer).any():
@@ -104,6 +151,7 @@ class Pipeline:
         labels = np.zeros(grid.shape, dtype)
         chances = np.zeros((len(self._values), *grid.shape), np.uint8) if "probabilities" in self._owed else None
         shown = np.zeros(grid.shape, np.float32) if {"map", "image"} & set(self._owed) else None
+        likely = np.zeros((len(self._values), *grid.shape), np.float32) if block["boxes"] else None
         for first, raw in slabs:
             planes = slice(first, first + raw.shape[1])
             if shown is not None:
@@ -117,23 +165,38 @@ class Pipeline:
                 )
             scores = activated(raw, block["activation"])
             labels[planes] = decided(scores, of_channel, block["activation"], block["threshold"]).astype(dtype)
-            if chances is not None:
-                for row, value in enumerate(self._values):
-                    if value in of_channel:
-                        chances[row, planes] = np.rint(255 * np.clip(scores[of_channel.index(value)], 0, 1))
+            for row, value in enumerate(self._values):
+                if chances is not None and value in of_channel:
+                    chances[row, planes] = np.rint(255 * np.clip(scores[of_channel.index(value)], 0, 1))
+                if likely is not None and value in of_channel:
+                    likely[row, planes] = scores[of_channel.index(value)]
         if self._values:
             label_maps.tidy(labels, block["largest_component"], block["minimum_ml"] * 1000 / np.prod(grid.spacing))
             made["labels"] = grid.nearest(labels)
+        if likely is not None:
+            found = box_finding.around(
+                likely,
+                self._values,
+                threshold=block["threshold"],
+                minimum=block["minimum_ml"] * 1000 / np.prod(grid.spacing),
+                joined=(self._card.get("input") or {}).get("kind", "volume") == "volume",
+            )
+            made |= self._boxes(found, grid)
         if chances is not None:
             made["probabilities"] = np.empty((len(chances), *grid.home), np.uint8)
             for one, place in zip(chances, made["probabilities"], strict=True):
                 grid.smooth(one, place, np.rint)
-        if shown is not None and "map" in self._owed:
+        return made if shown is None else made | self._shown(shown, grid)
+
+    def _shown(self, values: NDArray[np.float32], grid: Grid) -> Arrays:
+        """A map or an image of what the network answers, on the source grid."""
+        made = dict[str, NDArray[Any]]()
+        if "map" in self._owed:
             made["map"] = np.empty(grid.home, np.float32)
-            grid.smooth(shown, made["map"])
-        if shown is not None and "image" in self._owed:
+            grid.smooth(values, made["map"])
+        if "image" in self._owed:
             made["image"] = np.empty(grid.home, np.uint16)
-            grid.smooth(shown, made["image"], lambda slab: np.clip(np.rint(slab), 0, 65535))
+            grid.smooth(values, made["image"], lambda slab: np.clip(np.rint(slab), 0, 65535))
         return made
 
     def _numbers(self, channels: list[NDArray[Any]], intensity: Intensity) -> Arrays:

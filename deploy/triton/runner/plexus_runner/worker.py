@@ -14,19 +14,25 @@ import resource
 import signal
 import struct
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from plexus_runner import adapters
+from plexus_runner import adapters, beside, files
 from plexus_runner.refusals import Refused
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 1, 38, 22, 2
 _FILES, _FILE_BYTES = 256, 4 << 30
-_ARCHITECTURES = {"x86_64": (0xC000003E, 41, 425), "aarch64": (0xC00000B7, 198, 425)}
-"""Audit architecture, and the numbers of the system calls `socket` and `io_uring_setup`."""
+_ARCHITECTURES = {
+    "x86_64": (0xC000003E, (41, 425, 112, 109)),
+    "aarch64": (0xC00000B7, (198, 425, 157, 154)),
+}
+"""Audit architecture, and the numbers of the system calls `socket` and `io_uring_setup`, by which one reaches others,
+and `setsid` and `setpgid`, by which one would outlive the end of the process group."""
 _ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | 13
 
 
@@ -34,10 +40,11 @@ def main() -> None:
     """Run the package's code once."""
     folder, package, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     job = json.loads((folder / "job.json").read_text())
-    volume = np.load(folder / "volume.npy", mmap_mode="r")
-    confine(memory)
+    volume, more = np.load(folder / "volume.npy", mmap_mode="r"), beside.read(folder)
+    imports = [path for path in sys.path if path]  # Plexus's runner, and the package's environment or Triton's
+    confine(memory, readable=[*files.interpreter(), *imports, str(package.resolve())], writable=[str(folder)])
     try:
-        answer = adapters.answer(_load(package, job["card"]["code"]["main"], job["card"]), job, volume, folder)
+        answer = _answer(package, job, volume, folder, more)
     except Refused as error:
         sys.exit(str(error))
     except MemoryError:
@@ -48,11 +55,25 @@ def main() -> None:
         np.savez(file, **answer)  # type: ignore[arg-type]  # the names are those of outputs
 
 
-def confine(memory_bytes: int) -> None:
-    """Give up network, cores, privileges to come, and more memory than `memory_bytes` above what is mapped now."""
+def _answer(
+    package: Path, job: dict[str, Any], volume: NDArray[Any], folder: Path, more: Mapping[str, beside.Beside]
+) -> adapters.Arrays:
+    """What the package's code says, or its network with the libraries that it brings."""
+    card = job["card"]
+    if card["processing"] is None:
+        return adapters.answer(_load(package, card["code"]["main"], card), job, volume, folder, more)
+    from plexus_runner.packages import runner_of  # late: it imports SciPy, which not every environment has
+
+    runner = runner_of(package, {**card, "code": None})
+    return runner.run(volume, np.array(job["spacing"], np.float64), np.array(job["direction"]))
+
+
+def confine(memory_bytes: int, *, readable: list[str], writable: list[str]) -> None:
+    """Give up network, other files, privileges to come, and more memory than `memory_bytes` above what is mapped."""
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    files.confine(libc, readable=readable, writable=writable)
     _without_sockets(libc)
     mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (mapped + memory_bytes,) * 2)
@@ -62,11 +83,11 @@ def confine(memory_bytes: int) -> None:
 
 
 def _without_sockets(libc: ctypes.CDLL) -> None:
-    """A seccomp filter, which children inherit: making a socket is refused with EACCES, another architecture kills."""
+    """A seccomp filter, which children inherit: these calls are refused with EACCES, another architecture kills."""
     known = _ARCHITECTURES.get(platform.machine())
     if known is None:
         raise SystemExit(f"code packages are not confined on {platform.machine()}, and so not run")
-    architecture, socket, ring = known
+    architecture, refused = known
     # struct sock_filter: code, jump if true, jump if false, operand
     program = [
         (0x20, 0, 0, 4),  # load the architecture
@@ -75,10 +96,9 @@ def _without_sockets(libc: ctypes.CDLL) -> None:
         (0x20, 0, 0, 0),  # load the number of the call
         (0x35, 0, 1, 0x40000000),  # the x32 calls of x86-64 have others
         (0x06, 0, 0, _REFUSE),
-        (0x15, 1, 0, socket),
-        (0x15, 0, 1, ring),
-        (0x06, 0, 0, _REFUSE),
+        *((0x15, len(refused) - number, 0, call) for number, call in enumerate(refused)),
         (0x06, 0, 0, _ALLOW),
+        (0x06, 0, 0, _REFUSE),
     ]
     code = b"".join(struct.pack("<HBBI", *one) for one in program)
     buffer = ctypes.create_string_buffer(code, len(code))

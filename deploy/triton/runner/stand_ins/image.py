@@ -14,7 +14,9 @@ class Image:
     Attributes:
         nii_path: the file, in the patient's space (RAS); its origin is the first voxel, for positions stay outside.
         base_dcm_dir: a folder for files of the tool's own. No DICOM file is in it: a tool sees pixels, never headers.
-        metadata: spacing, direction, units, Modality (as the card says).
+        metadata: spacing, direction, units, Modality (as the card says), offset.
+        more: the further inputs of the card that are there, by their names; `offset` of their metadata leads from the
+            first voxel of this one to theirs.
         array: [plane, row, column], and colours last.
     """
 
@@ -24,6 +26,7 @@ class Image:
         self.nii_path = nii_path
         self.base_dcm_dir = base_dcm_dir
         self.metadata = metadata
+        self.more: dict[str, Image] = {}
 
     def as_numpy(self) -> NDArray[Any]:
         """The voxels [plane, row, column]."""

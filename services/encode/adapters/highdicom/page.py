@@ -30,8 +30,11 @@ def page_of(
     date = str(author.kept["StudyDate"].value or "")
     page.text(_MARGIN, 102, f"Patient: {name or 'not named'}    ID: {first.PatientID or 'none'}")
     page.text(_MARGIN, 116, f"Study: {_day(date)}    {first.get('StudyDescription') or ''}    {first.Modality}")
-    page.line(_MARGIN, 124, _BROAD)
-    y = 144.0
+    beside = "    ".join(_day(str(one[0].get("StudyDate") or "")) + f" {one[0].Modality}" for one in sources.beside)
+    if beside:
+        page.text(_MARGIN, 130, f"Read with: {beside}"[:105])
+    page.line(_MARGIN, 138 if beside else 124, _BROAD)
+    y = 158.0 if beside else 144.0
     page.text(_MARGIN, y, "Findings of the algorithm", size=12, bold=True)
     lines = _findings(task, findings) or ["Nothing was found."]
     for line in [*lines[:_LINES], *([f"and {len(lines) - _LINES} more in the report (SR)"] if lines[_LINES:] else [])]:

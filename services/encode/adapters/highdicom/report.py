@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ _ANATOMY = {("123037004", "SCT"), ("91723000", "SCT"), ("T-D000A", "SRT")}
 """Categories whose finding is itself a place in the body."""
 _QUALITATIVE = sr.CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
 _SOURCE = sr.CodedConcept("260753009", "SCT", "Source")
+_DATE = re.compile(r"[0-9]{8}")
 _PRESENCE = sr.CodedConcept("705057003", "SCT", "Presence")
 
 
@@ -79,10 +81,14 @@ def build_report(
     )
     items = content[0].ContentSequence
     # The order of TID 1500: before the measurements, which highdicom writes even if there are none.
-    items.insert(len(items) - 1, _library(sources, modality))
+    items.insert(len(items) - 1, _library(sources, modality, author))
     items.append(_comments(f"{author.text(card.intended_use, 950)} {UNVERIFIED}."))
     report: Dataset = sr.Comprehensive3DSR(
-        evidence=[*sources.instances, *(document for documents in made.values() for document in documents)],
+        evidence=[
+            *sources.instances,
+            *(document for documents in made.values() for document in documents),
+            *(instance for instances in sources.beside for instance in instances),
+        ],
         content=content,
         is_complete=True,
         is_final=False,
@@ -223,18 +229,30 @@ def _algorithm(author: Authorship) -> Any:
     return sr.AlgorithmIdentification(name=author.text(card.name), version=author.text(card.version))
 
 
-def _library(sources: Sources, modality: Any) -> Any:
+def _library(sources: Sources, modality: Any, author: Authorship) -> Any:
     """The Image Library (TID 1600): what the source images share once, in their group, then each by its reference.
 
-    highdicom's own writes the same descriptors under each image: for a hundred slices 1 s and 400 kB more.
+    Each further input of the job is a group of its own; the dates of their studies tell the groups apart. highdicom's
+    own writes the same descriptors under each image: for a hundred slices 1 s and 400 kB more.
     """
+    library = sr.ContainerContentItem(name=codes.DCM.ImageLibrary, relationship_type=sr.RelationshipTypeValues.CONTAINS)
+    dates = (str(author.kept["StudyDate"].value or ""), *(str(one[0].get("StudyDate") or "") for one in sources.beside))
+    groups = [_images_of(sources.instances, modality, dates[0] if sources.beside else "")]
+    for instances, date in zip(sources.beside, dates[1:], strict=True):
+        groups.append(_images_of(instances, _MODALITIES.get(instances[0].Modality, (None, None))[1], date))
+    library.ContentSequence = sr.ContentSequence(groups)
+    return library
+
+
+def _images_of(instances: Sequence[Dataset], modality: Any, date: str) -> Any:
     contains, context = sr.RelationshipTypeValues.CONTAINS, sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
-    library = sr.ContainerContentItem(name=codes.DCM.ImageLibrary, relationship_type=contains)
     group = sr.ContainerContentItem(name=codes.DCM.ImageLibraryGroup, relationship_type=contains)
     shared: list[Any] = []
     if modality is not None:
         shared.append(sr.CodeContentItem(name=codes.DCM.Modality, value=modality, relationship_type=context))
-    if frame := sources.first.get("FrameOfReferenceUID"):
+    if _DATE.fullmatch(date):
+        shared.append(sr.DateContentItem(name=codes.DCM.StudyDate, value=date, relationship_type=context))
+    if frame := instances[0].get("FrameOfReferenceUID"):
         shared.append(sr.UIDRefContentItem(name=codes.DCM.FrameOfReferenceUID, value=frame, relationship_type=context))
     images = [
         sr.ImageContentItem(
@@ -243,11 +261,10 @@ def _library(sources: Sources, modality: Any) -> Any:
             referenced_sop_instance_uid=ds.SOPInstanceUID,
             relationship_type=contains,
         )
-        for ds in sources.instances
+        for ds in instances
     ]
     group.ContentSequence = sr.ContentSequence([*shared, *images])
-    library.ContentSequence = sr.ContentSequence([group])
-    return library
+    return group
 
 
 def _comments(text: str) -> Any:

@@ -11,10 +11,11 @@ import numpy as np
 from pydicom import Dataset
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
+from services.encode.adapters.highdicom.evidence import note_beside
 from services.encode.adapters.highdicom.source import Layout, Sources
 from services.encode.adapters.highdicom.stand_ins import settle, stand_ins
 from services.encode.errors import CardMismatch
-from services.encode.findings import Finding, segment_planes
+from services.encode.findings import LIKELY, Finding, segment_planes
 from services.encode.model import Kind, Task
 
 _Types = hd.seg.SegmentationTypeValues
@@ -47,7 +48,12 @@ def build_segmentation(
     card = task.result.card
     segments = [finding for finding in findings if finding.number is not None]
     kind = _type(task, len(segments), options)
-    pixels = _fractions(task, segments) if kind is _Types.FRACTIONAL else segment_planes(task.result, findings)
+    if kind is _Types.FRACTIONAL:
+        pixels: Any = _fractions(task, segments)
+    elif kind is _Types.BINARY and task.result.arrays.labels is None:
+        pixels = _masks(task, segments)
+    else:
+        pixels = segment_planes(task.result, findings)
     images = stand_ins(sources)
     if sources.layout is Layout.SLIDE:
         images, pixels = [sources.first], _by_tile(pixels, sources)
@@ -65,7 +71,10 @@ def build_segmentation(
     )
     if sources.layout is not Layout.SLIDE:
         settle(seg, sources)
+    note_beside(seg, sources)
     organise(seg, author)
+    # A label map describes its background as well (PS3.3 C.8.20.2.3.3): last, because OHIF takes colours by place.
+    seg.SegmentSequence = sorted(seg.SegmentSequence, key=lambda item: (item.SegmentNumber == 0, item.SegmentNumber))
     if sources.layout is not Layout.VOLUME:  # what there is instead of a place in the patient (PS3.3 C.7.6.1)
         seg.PatientOrientation = sources.first.get("PatientOrientation")
     author.sign(seg)
@@ -91,12 +100,21 @@ def _type(task: Task, segments: int, options: Mapping[str, Any]) -> hd.seg.Segme
             if arrays.probabilities is None:
                 raise CardMismatch("its card asks for a fractional segmentation, and it has no probabilities")
             return _Types.FRACTIONAL
-        case "":
-            if arrays.labels is None:
-                return _Types.FRACTIONAL
-            return _Types.BINARY if segments <= _MAX_BINARY else _Types.LABELMAP
+        case "":  # never fractional, which viewers hardly show
+            many = segments > _MAX_BINARY and arrays.labels is not None
+            return _Types.LABELMAP if many else _Types.BINARY
         case _:
             raise CardMismatch("its card asks for a type of segmentation that there is not")
+
+
+def _masks(task: Task, segments: Sequence[Finding]) -> Any:
+    """Planes by rows by columns by segments: where each is likely. They may overlap."""
+    probabilities = task.result.arrays.probabilities
+    if probabilities is None:
+        raise CardMismatch("it has neither a label map nor probabilities")
+    labels = task.result.card.labels
+    likely = [probabilities[labels.index(finding.label)] >= LIKELY for finding in segments]
+    return np.stack(likely, axis=-1).view(np.uint8)
 
 
 def _fractions(task: Task, segments: Sequence[Finding]) -> Any:

@@ -78,12 +78,14 @@ class Sources:
     Attributes:
         instances: its data sets without pixels, each once, in the order in which the planes name them.
         kept: the patient's and the study's attributes whose values are kept from highdicom's checks.
+        beside: the data sets of each further input, without pixels: evidence, and nothing that a plane lies on.
     """
 
     layout: Layout
     instances: tuple[Dataset, ...]
     planes: tuple[Plane, ...]
     kept: Dataset
+    beside: tuple[tuple[Dataset, ...], ...] = ()
 
     @property
     def first(self) -> Dataset:
@@ -143,12 +145,22 @@ def read_sources(task: Task) -> Sources:
         kept[keyword] = first[keyword]
         if first[keyword].value:
             first[keyword] = type(first[keyword])(first[keyword].tag, first[keyword].VR, "")
-    sources = Sources(layout, tuple(by_uid.values()), planes, kept)
+    sources = Sources(layout, tuple(by_uid.values()), planes, kept, _beside(task))
     # What a header says of the distance between slices is often of another series; positions do not lie.
     first.pop("SpacingBetweenSlices", None)
     if layout is Layout.VOLUME and not first.get("SliceThickness"):
         first.SliceThickness = f"{distance(planes):.10g}" if len(planes) > 1 else None
     return sources
+
+
+def _beside(task: Task) -> tuple[tuple[Dataset, ...], ...]:
+    read = tuple(tuple(_read(header) for header in headers) for headers in task.beside)
+    for one, instances in zip(task.original.inputs, read, strict=True):
+        if {(ds.StudyInstanceUID, ds.SeriesInstanceUID) for ds in instances} != {
+            (one.study_instance_uid, one.series_instance_uid)
+        }:
+            raise SourceUnusable(f"of the input {one.name} are not of its series")
+    return read
 
 
 def _named(task: Task) -> str:

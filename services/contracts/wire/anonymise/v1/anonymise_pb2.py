@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4services/contracts/wire/anonymise/v1/anonymise.proto\x12\x13plexus.anonymise.v1\";\n\x0eRestoreRequest\x12\x10\n\x06job_id\x18\x01 \x01(\tH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x18\n\x08Restored\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"#\n\x11ReidentifyRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xf0\x01\n\x08Original\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\r\x12\x12\n\nsupersedes\x18\x04 \x01(\t\x12M\n\x11sop_instance_uids\x18\x05 \x03(\x0b\x32\x32.plexus.anonymise.v1.Original.SopInstanceUidsEntry\x1a\x36\n\x14SopInstanceUidsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x32\xb3\x01\n\tAnonymise\x12S\n\nReidentify\x12&.plexus.anonymise.v1.ReidentifyRequest\x1a\x1d.plexus.anonymise.v1.Original\x12Q\n\x07Restore\x12#.plexus.anonymise.v1.RestoreRequest\x1a\x1d.plexus.anonymise.v1.Restored(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n4services/contracts/wire/anonymise/v1/anonymise.proto\x12\x13plexus.anonymise.v1\";\n\x0eRestoreRequest\x12\x10\n\x06job_id\x18\x01 \x01(\tH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"\x18\n\x08Restored\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"#\n\x11ReidentifyRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xa4\x02\n\x08Original\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\r\x12\x12\n\nsupersedes\x18\x04 \x01(\t\x12M\n\x11sop_instance_uids\x18\x05 \x03(\x0b\x32\x32.plexus.anonymise.v1.Original.SopInstanceUidsEntry\x12\x32\n\x06inputs\x18\x06 \x03(\x0b\x32\".plexus.anonymise.v1.OriginalInput\x1a\x36\n\x14SopInstanceUidsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"q\n\rOriginalInput\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1a\n\x12study_instance_uid\x18\x02 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x03 \x01(\t\x12\x19\n\x11sop_instance_uids\x18\x04 \x03(\t2\xb3\x01\n\tAnonymise\x12S\n\nReidentify\x12&.plexus.anonymise.v1.ReidentifyRequest\x1a\x1d.plexus.anonymise.v1.Original\x12Q\n\x07Restore\x12#.plexus.anonymise.v1.RestoreRequest\x1a\x1d.plexus.anonymise.v1.Restored(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,9 +40,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REIDENTIFYREQUEST']._serialized_start=164
   _globals['_REIDENTIFYREQUEST']._serialized_end=199
   _globals['_ORIGINAL']._serialized_start=202
-  _globals['_ORIGINAL']._serialized_end=442
-  _globals['_ORIGINAL_SOPINSTANCEUIDSENTRY']._serialized_start=388
-  _globals['_ORIGINAL_SOPINSTANCEUIDSENTRY']._serialized_end=442
-  _globals['_ANONYMISE']._serialized_start=445
-  _globals['_ANONYMISE']._serialized_end=624
+  _globals['_ORIGINAL']._serialized_end=494
+  _globals['_ORIGINAL_SOPINSTANCEUIDSENTRY']._serialized_start=440
+  _globals['_ORIGINAL_SOPINSTANCEUIDSENTRY']._serialized_end=494
+  _globals['_ORIGINALINPUT']._serialized_start=496
+  _globals['_ORIGINALINPUT']._serialized_end=609
+  _globals['_ANONYMISE']._serialized_start=612
+  _globals['_ANONYMISE']._serialized_end=791
 # @@protoc_insertion_point(module_scope)

@@ -109,6 +109,7 @@ class Original(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     SOP_INSTANCE_UIDS_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
     study_instance_uid: _builtins.str
     series_instance_uid: _builtins.str
     revision: _builtins.int
@@ -118,6 +119,10 @@ class Original(_message.Message):
     def sop_instance_uids(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """pseudonymous to original"""
 
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___OriginalInput]:
+        """what the job took beside this series"""
+
     def __init__(
         self,
         *,
@@ -126,11 +131,42 @@ class Original(_message.Message):
         revision: _builtins.int = ...,
         supersedes: _builtins.str = ...,
         sop_instance_uids: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        inputs: _abc.Iterable[Global___OriginalInput] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["revision", b"revision", "series_instance_uid", b"series_instance_uid", "sop_instance_uids", b"sop_instance_uids", "study_instance_uid", b"study_instance_uid", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inputs", b"inputs", "revision", b"revision", "series_instance_uid", b"series_instance_uid", "sop_instance_uids", b"sop_instance_uids", "study_instance_uid", b"study_instance_uid", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Original: _TypeAlias = Original  # noqa: Y015
+
+@_typing.final
+class OriginalInput(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STUDY_INSTANCE_UID_FIELD_NUMBER: _builtins.int
+    SERIES_INSTANCE_UID_FIELD_NUMBER: _builtins.int
+    SOP_INSTANCE_UIDS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """of the model card's input"""
+    study_instance_uid: _builtins.str
+    series_instance_uid: _builtins.str
+    @_builtins.property
+    def sop_instance_uids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        study_instance_uid: _builtins.str = ...,
+        series_instance_uid: _builtins.str = ...,
+        sop_instance_uids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "series_instance_uid", b"series_instance_uid", "sop_instance_uids", b"sop_instance_uids", "study_instance_uid", b"study_instance_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OriginalInput: _TypeAlias = OriginalInput  # noqa: Y015

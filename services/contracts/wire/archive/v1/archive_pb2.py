@@ -24,47 +24,47 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0services/contracts/wire/archive/v1/archive.proto\x12\x11plexus.archive.v1\"D\n\tSeriesRef\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\"J\n\x11SeriesDescription\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x11\n\tinstances\x18\x02 \x01(\r\x12\x12\n\nattributes\x18\x03 \x01(\x0c\"z\n\x0bInstanceRef\x12\x18\n\x10sop_instance_uid\x18\x01 \x01(\t\x12\x15\n\rsop_class_uid\x18\x02 \x01(\t\x12\x1b\n\x13transfer_syntax_uid\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\"Q\n\x0cInstanceList\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x31\n\tinstances\x18\x02 \x03(\x0b\x32\x1e.plexus.archive.v1.InstanceRef\"\xcc\x01\n\x13ReadInstanceRequest\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x03 \x01(\t\x12\x13\n\x0bheader_only\x18\x04 \x01(\x08\x12\x1b\n\x13transfer_syntax_uid\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12\x1b\n\x13\x64\x65stination_address\x18\x07 \x01(\t\"\x15\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\"\n\x03Key\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"m\n\x0b\x46indRequest\x12\'\n\x05level\x18\x01 \x01(\x0e\x32\x18.plexus.archive.v1.Level\x12$\n\x04keys\x18\x02 \x03(\x0b\x32\x16.plexus.archive.v1.Key\x12\x0f\n\x07include\x18\x03 \x03(\t\"<\n\tFindReply\x12\x10\n\x08warnings\x18\x01 \x03(\t\x12\x0f\n\x07matches\x18\x02 \x03(\x0c\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\xa2\x01\n\rLocateRequest\x12\'\n\x05level\x18\x01 \x01(\x0e\x32\x18.plexus.archive.v1.Level\x12\x12\n\npatient_id\x18\x02 \x01(\t\x12\x1b\n\x13study_instance_uids\x18\x03 \x03(\t\x12\x1c\n\x14series_instance_uids\x18\x04 \x03(\t\x12\x19\n\x11sop_instance_uids\x18\x05 \x03(\t\"\x9d\x01\n\x05Place\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x03 \x01(\t\x12\x15\n\rsop_class_uid\x18\x04 \x01(\t\x12\x1b\n\x13transfer_syntax_uid\x18\x05 \x01(\t\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\"7\n\x0bLocateReply\x12(\n\x06places\x18\x01 \x03(\x0b\x32\x18.plexus.archive.v1.Place\"<\n\tReference\x12\x15\n\rsop_class_uid\x18\x01 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x02 \x01(\t\"@\n\x0c\x43heckRequest\x12\x30\n\nreferences\x18\x01 \x03(\x0b\x32\x1c.plexus.archive.v1.Reference\"\xbd\x01\n\nCheckReply\x12\x37\n\x08holdings\x18\x01 \x03(\x0e\x32%.plexus.archive.v1.CheckReply.Holding\"v\n\x07Holding\x12\x17\n\x13HOLDING_UNSPECIFIED\x10\x00\x12\x10\n\x0cHOLDING_HELD\x10\x01\x12\x12\n\x0eHOLDING_ABSENT\x10\x02\x12\x17\n\x13HOLDING_OTHER_CLASS\x10\x03\x12\x13\n\x0fHOLDING_DAMAGED\x10\x04*e\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x11\n\rLEVEL_PATIENT\x10\x01\x12\x0f\n\x0bLEVEL_STUDY\x10\x02\x12\x10\n\x0cLEVEL_SERIES\x10\x03\x12\x0f\n\x0bLEVEL_IMAGE\x10\x04\x32\xe2\x03\n\x07\x41rchive\x12T\n\x0e\x44\x65scribeSeries\x12\x1c.plexus.archive.v1.SeriesRef\x1a$.plexus.archive.v1.SeriesDescription\x12N\n\rListInstances\x12\x1c.plexus.archive.v1.SeriesRef\x1a\x1f.plexus.archive.v1.InstanceList\x12R\n\x0cReadInstance\x12&.plexus.archive.v1.ReadInstanceRequest\x1a\x18.plexus.archive.v1.Chunk0\x01\x12\x46\n\x04\x46ind\x12\x1e.plexus.archive.v1.FindRequest\x1a\x1c.plexus.archive.v1.FindReply0\x01\x12L\n\x06Locate\x12 .plexus.archive.v1.LocateRequest\x1a\x1e.plexus.archive.v1.LocateReply0\x01\x12G\n\x05\x43heck\x12\x1f.plexus.archive.v1.CheckRequest\x1a\x1d.plexus.archive.v1.CheckReplyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0services/contracts/wire/archive/v1/archive.proto\x12\x11plexus.archive.v1\"D\n\tSeriesRef\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\"\\\n\x11SeriesDescription\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x11\n\tinstances\x18\x02 \x01(\r\x12\x12\n\nattributes\x18\x03 \x01(\x0c\x12\x10\n\x08revision\x18\x04 \x01(\r\"z\n\x0bInstanceRef\x12\x18\n\x10sop_instance_uid\x18\x01 \x01(\t\x12\x15\n\rsop_class_uid\x18\x02 \x01(\t\x12\x1b\n\x13transfer_syntax_uid\x18\x03 \x01(\t\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\x12\r\n\x05\x62ytes\x18\x05 \x01(\x04\"Q\n\x0cInstanceList\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12\x31\n\tinstances\x18\x02 \x03(\x0b\x32\x1e.plexus.archive.v1.InstanceRef\"\xcc\x01\n\x13ReadInstanceRequest\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x03 \x01(\t\x12\x13\n\x0bheader_only\x18\x04 \x01(\x08\x12\x1b\n\x13transfer_syntax_uid\x18\x05 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x06 \x01(\t\x12\x1b\n\x13\x64\x65stination_address\x18\x07 \x01(\t\"\x15\n\x05\x43hunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"\"\n\x03Key\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"m\n\x0b\x46indRequest\x12\'\n\x05level\x18\x01 \x01(\x0e\x32\x18.plexus.archive.v1.Level\x12$\n\x04keys\x18\x02 \x03(\x0b\x32\x16.plexus.archive.v1.Key\x12\x0f\n\x07include\x18\x03 \x03(\t\"<\n\tFindReply\x12\x10\n\x08warnings\x18\x01 \x03(\t\x12\x0f\n\x07matches\x18\x02 \x03(\x0c\x12\x0c\n\x04more\x18\x03 \x01(\x08\"\xa2\x01\n\rLocateRequest\x12\'\n\x05level\x18\x01 \x01(\x0e\x32\x18.plexus.archive.v1.Level\x12\x12\n\npatient_id\x18\x02 \x01(\t\x12\x1b\n\x13study_instance_uids\x18\x03 \x03(\t\x12\x1c\n\x14series_instance_uids\x18\x04 \x03(\t\x12\x19\n\x11sop_instance_uids\x18\x05 \x03(\t\"\x9d\x01\n\x05Place\x12\x1a\n\x12study_instance_uid\x18\x01 \x01(\t\x12\x1b\n\x13series_instance_uid\x18\x02 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x03 \x01(\t\x12\x15\n\rsop_class_uid\x18\x04 \x01(\t\x12\x1b\n\x13transfer_syntax_uid\x18\x05 \x01(\t\x12\r\n\x05\x62ytes\x18\x06 \x01(\x04\"7\n\x0bLocateReply\x12(\n\x06places\x18\x01 \x03(\x0b\x32\x18.plexus.archive.v1.Place\"<\n\tReference\x12\x15\n\rsop_class_uid\x18\x01 \x01(\t\x12\x18\n\x10sop_instance_uid\x18\x02 \x01(\t\"@\n\x0c\x43heckRequest\x12\x30\n\nreferences\x18\x01 \x03(\x0b\x32\x1c.plexus.archive.v1.Reference\"\xbd\x01\n\nCheckReply\x12\x37\n\x08holdings\x18\x01 \x03(\x0e\x32%.plexus.archive.v1.CheckReply.Holding\"v\n\x07Holding\x12\x17\n\x13HOLDING_UNSPECIFIED\x10\x00\x12\x10\n\x0cHOLDING_HELD\x10\x01\x12\x12\n\x0eHOLDING_ABSENT\x10\x02\x12\x17\n\x13HOLDING_OTHER_CLASS\x10\x03\x12\x13\n\x0fHOLDING_DAMAGED\x10\x04*e\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\x11\n\rLEVEL_PATIENT\x10\x01\x12\x0f\n\x0bLEVEL_STUDY\x10\x02\x12\x10\n\x0cLEVEL_SERIES\x10\x03\x12\x0f\n\x0bLEVEL_IMAGE\x10\x04\x32\xe2\x03\n\x07\x41rchive\x12T\n\x0e\x44\x65scribeSeries\x12\x1c.plexus.archive.v1.SeriesRef\x1a$.plexus.archive.v1.SeriesDescription\x12N\n\rListInstances\x12\x1c.plexus.archive.v1.SeriesRef\x1a\x1f.plexus.archive.v1.InstanceList\x12R\n\x0cReadInstance\x12&.plexus.archive.v1.ReadInstanceRequest\x1a\x18.plexus.archive.v1.Chunk0\x01\x12\x46\n\x04\x46ind\x12\x1e.plexus.archive.v1.FindRequest\x1a\x1c.plexus.archive.v1.FindReply0\x01\x12L\n\x06Locate\x12 .plexus.archive.v1.LocateRequest\x1a\x1e.plexus.archive.v1.LocateReply0\x01\x12G\n\x05\x43heck\x12\x1f.plexus.archive.v1.CheckRequest\x1a\x1d.plexus.archive.v1.CheckReplyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'services.contracts.wire.archive.v1.archive_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LEVEL']._serialized_start=1565
-  _globals['_LEVEL']._serialized_end=1666
+  _globals['_LEVEL']._serialized_start=1583
+  _globals['_LEVEL']._serialized_end=1684
   _globals['_SERIESREF']._serialized_start=71
   _globals['_SERIESREF']._serialized_end=139
   _globals['_SERIESDESCRIPTION']._serialized_start=141
-  _globals['_SERIESDESCRIPTION']._serialized_end=215
-  _globals['_INSTANCEREF']._serialized_start=217
-  _globals['_INSTANCEREF']._serialized_end=339
-  _globals['_INSTANCELIST']._serialized_start=341
-  _globals['_INSTANCELIST']._serialized_end=422
-  _globals['_READINSTANCEREQUEST']._serialized_start=425
-  _globals['_READINSTANCEREQUEST']._serialized_end=629
-  _globals['_CHUNK']._serialized_start=631
-  _globals['_CHUNK']._serialized_end=652
-  _globals['_KEY']._serialized_start=654
-  _globals['_KEY']._serialized_end=688
-  _globals['_FINDREQUEST']._serialized_start=690
-  _globals['_FINDREQUEST']._serialized_end=799
-  _globals['_FINDREPLY']._serialized_start=801
-  _globals['_FINDREPLY']._serialized_end=861
-  _globals['_LOCATEREQUEST']._serialized_start=864
-  _globals['_LOCATEREQUEST']._serialized_end=1026
-  _globals['_PLACE']._serialized_start=1029
-  _globals['_PLACE']._serialized_end=1186
-  _globals['_LOCATEREPLY']._serialized_start=1188
-  _globals['_LOCATEREPLY']._serialized_end=1243
-  _globals['_REFERENCE']._serialized_start=1245
-  _globals['_REFERENCE']._serialized_end=1305
-  _globals['_CHECKREQUEST']._serialized_start=1307
-  _globals['_CHECKREQUEST']._serialized_end=1371
-  _globals['_CHECKREPLY']._serialized_start=1374
-  _globals['_CHECKREPLY']._serialized_end=1563
-  _globals['_CHECKREPLY_HOLDING']._serialized_start=1445
-  _globals['_CHECKREPLY_HOLDING']._serialized_end=1563
-  _globals['_ARCHIVE']._serialized_start=1669
-  _globals['_ARCHIVE']._serialized_end=2151
+  _globals['_SERIESDESCRIPTION']._serialized_end=233
+  _globals['_INSTANCEREF']._serialized_start=235
+  _globals['_INSTANCEREF']._serialized_end=357
+  _globals['_INSTANCELIST']._serialized_start=359
+  _globals['_INSTANCELIST']._serialized_end=440
+  _globals['_READINSTANCEREQUEST']._serialized_start=443
+  _globals['_READINSTANCEREQUEST']._serialized_end=647
+  _globals['_CHUNK']._serialized_start=649
+  _globals['_CHUNK']._serialized_end=670
+  _globals['_KEY']._serialized_start=672
+  _globals['_KEY']._serialized_end=706
+  _globals['_FINDREQUEST']._serialized_start=708
+  _globals['_FINDREQUEST']._serialized_end=817
+  _globals['_FINDREPLY']._serialized_start=819
+  _globals['_FINDREPLY']._serialized_end=879
+  _globals['_LOCATEREQUEST']._serialized_start=882
+  _globals['_LOCATEREQUEST']._serialized_end=1044
+  _globals['_PLACE']._serialized_start=1047
+  _globals['_PLACE']._serialized_end=1204
+  _globals['_LOCATEREPLY']._serialized_start=1206
+  _globals['_LOCATEREPLY']._serialized_end=1261
+  _globals['_REFERENCE']._serialized_start=1263
+  _globals['_REFERENCE']._serialized_end=1323
+  _globals['_CHECKREQUEST']._serialized_start=1325
+  _globals['_CHECKREQUEST']._serialized_end=1389
+  _globals['_CHECKREPLY']._serialized_start=1392
+  _globals['_CHECKREPLY']._serialized_end=1581
+  _globals['_CHECKREPLY_HOLDING']._serialized_start=1463
+  _globals['_CHECKREPLY_HOLDING']._serialized_end=1581
+  _globals['_ARCHIVE']._serialized_start=1687
+  _globals['_ARCHIVE']._serialized_end=2169
 # @@protoc_insertion_point(module_scope)

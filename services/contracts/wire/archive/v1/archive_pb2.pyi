@@ -69,21 +69,25 @@ class SeriesDescription(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     INSTANCES_FIELD_NUMBER: _builtins.int
     ATTRIBUTES_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     digest: _builtins.str
     """of the instance set now, as in SeriesSettled"""
     instances: _builtins.int
     attributes: _builtins.bytes
     """DICOM JSON (PS3.18 F) object: one representative instance without bulk data"""
+    revision: _builtins.int
+    """of the instance set now, as in SeriesSettled; 0 if it has not settled"""
     def __init__(
         self,
         *,
         digest: _builtins.str = ...,
         instances: _builtins.int = ...,
         attributes: _builtins.bytes = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "digest", b"digest", "instances", b"instances"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attributes", b"attributes", "digest", b"digest", "instances", b"instances", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

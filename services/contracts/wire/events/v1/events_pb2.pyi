@@ -103,6 +103,7 @@ class SeriesSettled(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
     INSTANCES_FIELD_NUMBER: _builtins.int
+    SENDER_FIELD_NUMBER: _builtins.int
     study_instance_uid: _builtins.str
     series_instance_uid: _builtins.str
     revision: _builtins.int
@@ -110,6 +111,8 @@ class SeriesSettled(_message.Message):
     digest: _builtins.str
     """sha256 over the sorted "sop_instance_uid digest" lines, hex"""
     instances: _builtins.int
+    sender: _builtins.str
+    """who sent what came last: an AE title, or a client of STOW-RS; jobs of one sender share a turn"""
     def __init__(
         self,
         *,
@@ -118,14 +121,47 @@ class SeriesSettled(_message.Message):
         revision: _builtins.int = ...,
         digest: _builtins.str = ...,
         instances: _builtins.int = ...,
+        sender: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "instances", b"instances", "revision", b"revision", "series_instance_uid", b"series_instance_uid", "study_instance_uid", b"study_instance_uid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "instances", b"instances", "revision", b"revision", "sender", b"sender", "series_instance_uid", b"series_instance_uid", "study_instance_uid", b"study_instance_uid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SeriesSettled: _TypeAlias = SeriesSettled  # noqa: Y015
+
+@_typing.final
+class InputSeries(_message.Message):
+    """A series that a job takes beside the one that it is about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STUDY_INSTANCE_UID_FIELD_NUMBER: _builtins.int
+    SERIES_INSTANCE_UID_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """of the model card's input"""
+    study_instance_uid: _builtins.str
+    series_instance_uid: _builtins.str
+    digest: _builtins.str
+    """of its instance set when the job was made"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        study_instance_uid: _builtins.str = ...,
+        series_instance_uid: _builtins.str = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "name", b"name", "series_instance_uid", b"series_instance_uid", "study_instance_uid", b"study_instance_uid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InputSeries: _TypeAlias = InputSeries  # noqa: Y015
 
 @_typing.final
 class JobRequested(_message.Message):
@@ -142,6 +178,7 @@ class JobRequested(_message.Message):
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     SUPERSEDES_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     study_instance_uid: _builtins.str
     series_instance_uid: _builtins.str
@@ -152,6 +189,8 @@ class JobRequested(_message.Message):
     supersedes: _builtins.str
     """the job whose result this one replaces, or empty"""
     attempt: _builtins.int
+    @_builtins.property
+    def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___InputSeries]: ...
     def __init__(
         self,
         *,
@@ -164,10 +203,11 @@ class JobRequested(_message.Message):
         model_version: _builtins.str = ...,
         supersedes: _builtins.str = ...,
         attempt: _builtins.int = ...,
+        inputs: _abc.Iterable[Global___InputSeries] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "job_id", b"job_id", "model", b"model", "model_version", b"model_version", "revision", b"revision", "series_digest", b"series_digest", "series_instance_uid", b"series_instance_uid", "study_instance_uid", b"study_instance_uid", "supersedes", b"supersedes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "inputs", b"inputs", "job_id", b"job_id", "model", b"model", "model_version", b"model_version", "revision", b"revision", "series_digest", b"series_digest", "series_instance_uid", b"series_instance_uid", "study_instance_uid", b"study_instance_uid", "supersedes", b"supersedes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -191,6 +231,7 @@ class JobReleased(_message.Message):
     input: _builtins.str
     """key of the manifest in the work store"""
     instances: _builtins.int
+    """of all inputs"""
     attempt: _builtins.int
     def __init__(
         self,
