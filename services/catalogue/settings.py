@@ -36,6 +36,8 @@ class Settings(BusSettings, DatabaseSettings, RpcSettings, ServiceSettings):
     """The index for environments; empty: what uv is set to."""
     environment_seconds: float = Field(default=1200.0, gt=0)
     """How long an environment may take to build."""
+    trusted_packages: frozenset[str] = frozenset()
+    """Packages of kind triton whose Python may run in Triton itself: not confined, kept loaded, with its GPU."""
     load_seconds: float = Field(default=120.0, gt=0)
     """How long Triton may take to load a model."""
     watch_seconds: float = Field(default=2.0, gt=0)

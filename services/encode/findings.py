@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.contracts.card import Label, Measurement
+from services.contracts.tensors import LIKELY
 from services.encode.errors import CardMismatch
 from services.encode.result import InferredResult
-
-LIKELY = 128
-"""A voxel with this probability (of 255) and more counts as found."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,7 @@ class Everything(ImageProcessingTool):
 
 
 COMPARED = """
+import time
 import numpy as np
 from image_processing_tool import ImageProcessingTool
 from processing_result import ProcessingResult
@@ -89,6 +90,8 @@ class Compared(ImageProcessingTool):
     def description(self): return "the sum of the prior, and of the way to it"
     def can_process_image(self, img): return True
     def process(self, img):
+        if img.as_numpy()[0, 0, 0] == 77:
+            time.sleep(600)
         prior = img.more.get("prior")
         told = -1 if prior is None else float(prior.as_numpy().sum() + sum(prior.metadata["offset"]))
         result = ProcessingResult(self.name(), {"volume": told})

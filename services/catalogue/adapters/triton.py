@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NoReturn
@@ -34,10 +34,12 @@ class TritonModels:
         *,
         load_seconds: float,
         environments: Environments | None = None,
+        trusted: Collection[str] = (),
     ) -> None:
         self._client = client
         self._environments = environments
         self._repository = repository
+        self._trusted = trusted
         self._load_seconds = load_seconds
         self._laying = asyncio.Lock()
         repository.mkdir(parents=True, exist_ok=True)
@@ -46,7 +48,8 @@ class TritonModels:
         """Lay a package into the repository, and load it; see the port."""
         environment = await self._environments.ready(folder) if self._environments is not None else None
         async with self._laying:
-            await asyncio.to_thread(lay, card, folder, self._repository / served, environment)
+            place, trusted = self._repository / served, card.name in self._trusted
+            await asyncio.to_thread(lay, card, folder, place, environment, trusted=trusted)
         try:
             await self._client.load_model(served, client_timeout=self._load_seconds)
             ready = await self._client.is_model_ready(served, client_timeout=_SECONDS)
@@ -105,11 +108,16 @@ def _raise(error: InferenceServerException, what: str) -> NoReturn:
 
 @asynccontextmanager
 async def connected(
-    address: str, repository: Path, *, load_seconds: float, environments: Environments | None = None
+    address: str,
+    repository: Path,
+    *,
+    load_seconds: float,
+    environments: Environments | None = None,
+    trusted: Collection[str] = (),
 ) -> AsyncIterator[TritonModels]:
     """Triton at `address`, reading `repository`. It need not answer yet."""
     client = InferenceServerClient(address)
     try:
-        yield TritonModels(client, repository, load_seconds=load_seconds, environments=environments)
+        yield TritonModels(client, repository, load_seconds=load_seconds, environments=environments, trusted=trusted)
     finally:
         await client.close()
