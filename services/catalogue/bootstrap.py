@@ -68,6 +68,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             load_seconds=settings.load_seconds,
             environments=environments,
             trusted=settings.trusted_packages,
+            backends=settings.backends,
         )
     )
     missing: frozenset[str] | None = None

@@ -13,6 +13,8 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,15 @@ _BACKEND = re.compile(r'^\s*(?:backend|platform)\s*:\s*"([^"]*)"', re.MULTILINE)
 _NAME = re.compile(r'^\s*name\s*:\s*"[^"]*"\s*$', re.MULTILINE)
 
 
-def lay(card: ModelCard, package: Path, place: Path, environment: Path | None = None, *, trusted: bool = False) -> None:
+def lay(
+    card: ModelCard,
+    package: Path,
+    place: Path,
+    environment: Path | None = None,
+    *,
+    trusted: bool = False,
+    native: Mapping[str, str] | None = None,
+) -> None:
     """Put a package into a model repository: the folder `place`, whose name is that by which Triton serves it.
 
     What is there already is replaced, whole or not at all.
@@ -53,22 +63,30 @@ def lay(card: ModelCard, package: Path, place: Path, environment: Path | None = 
         place: where it goes.
         environment: the folder from which its code imports; None: Triton's own.
         trusted: whether a Python model of its own may run in Triton itself: not confined, and kept loaded.
+        native: the model that runs its network, see `services.catalogue.networks`; None: our runner does.
 
     Raises:
         PackageRefusedError: the card cannot be used, or its files are not there.
     """
-    place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".coming-", dir=place.parent) as name:
-        made, old = Path(name) / "new", Path(name) / "old"
+    with coming(place) as made:
         try:
             if is_tritons(card, package) or (card.kind is PackageKind.TRITON and trusted):
                 _own(package, made, place.name)
             else:
                 # Relative: Triton may see the same folders elsewhere.
                 site = os.path.relpath(environment, place / "package") if environment is not None else None
-                _run_by_ours(card, package, made, place.name, site)
+                _run_by_ours({**described_card(card, site), "native": native}, card, package, made, place.name)
         except CardError as error:
             raise PackageRefusedError(str(error)) from None
+
+
+@contextmanager
+def coming(place: Path) -> Iterator[Path]:
+    """A folder to be made, which then takes the place of what is at `place`, whole or not at all."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".coming-", dir=place.parent) as name:
+        made, old = Path(name) / "new", Path(name) / "old"
+        yield made
         if place.exists():
             place.rename(old)
         made.rename(place)
@@ -93,8 +111,7 @@ def _own(package: Path, made: Path, served: str) -> None:
     config.write_text(f'name: "{served}"\n{text.lstrip()}', encoding="utf-8")
 
 
-def _run_by_ours(card: ModelCard, package: Path, made: Path, served: str, environment: str | None) -> None:
-    described = described_card(card, environment)
+def _run_by_ours(described: Mapping[str, Any], card: ModelCard, package: Path, made: Path, served: str) -> None:
     if described["code"] and not (package / described["code"]["main"]).is_file():
         raise PackageRefusedError(f"the package lacks the file {described['code']['main']}")
     shutil.copytree(RUNNER, made / "1", ignore=_IGNORED)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from plexus_runner.confined import CodeRunner
-from plexus_runner.networks import open_network
+from plexus_runner.networks import open_network, served_network
 from plexus_runner.pipeline import Pipeline
 from plexus_runner.question import Question
 from plexus_runner.refusals import Refused
@@ -31,5 +31,7 @@ def runner_of(package: Path, card: dict[str, Any]) -> Runner:
     if card.get("code"):
         return CodeRunner(card, package)
     if kind in ("onnx", "torchscript"):
-        return Pipeline(card, open_network(kind, package / card["processing"]["network"]))
+        native = card.get("native")
+        network = served_network(native) if native else open_network(kind, package / card["processing"]["network"])
+        return Pipeline(card, network)
     raise Refused(f"a package of kind {kind} is not run here")
