@@ -25,6 +25,7 @@ from services.audit.merkle import ProofError
 from services.audit.notes import Key, Kind, NoteError, Signer
 from services.audit.proofs import Proof
 from services.audit.tiles import ReadTile, Tile, TileMissingError, TreeOfTiles
+from services.launcher import tables
 from services.launcher.errors import EdgeError, LauncherError
 from services.launcher.mesh import Mesh
 
@@ -299,9 +300,8 @@ def _text(path: Path) -> str:
 
 def table(records: list[dict[str, Any]]) -> Table:
     """Records for a person: who did what to which study, and how it ended."""
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("at", "who", "from", "what", "to", "outcome", "instances", "study"):
-        shown.add_column(heading, no_wrap=True, justify="right" if heading == "instances" else "left")
+    headings = ("at", "who", "from", "what", "to", "outcome", "instances", "study")
+    shown = tables.plain(*headings, right=("instances",), whole=headings)
     for each in records:
         outcome = each.get("outcome", "")
         shown.add_row(

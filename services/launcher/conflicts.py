@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.launcher import tables
 from services.launcher.errors import EdgeError, LauncherError
 
 if TYPE_CHECKING:
@@ -77,9 +78,8 @@ def commands(
 
 def table(found: list[dict[str, Any]]) -> Table:
     """The list for a person."""
-    shown = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("digest", "came", "times", "bytes", "was served", "SOP Instance UID"):
-        shown.add_column(heading, no_wrap=True)
+    headings = ("digest", "came", "times", "bytes", "was served", "SOP Instance UID")
+    shown = tables.plain(*headings, whole=headings)
     for each in found:
         shown.add_row(
             each["digest"][:_SHORT],

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.launcher import findings, scu, spans, trace
+from services.launcher import findings, scu, spans, tables, trace
 from services.launcher.board import Board, Mark, Row
 from services.launcher.edge import Edge, Job, JobState
 from services.launcher.errors import LauncherError
@@ -160,8 +160,7 @@ def _tell_links(jobs: Sequence[Job], edge: str, study: str, console: Console) ->
 
 
 def _table(found: Sequence[findings.Finding]) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("finding")
+    table = tables.plain("finding")
     columns = list(dict.fromkeys((m.name, m.unit) for finding in found for m in finding.measurements))
     for name, unit in columns:
         table.add_column(f"{escape(name)}\n{escape(_UNITS.get(unit, unit))}", justify="right")

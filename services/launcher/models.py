@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from services.launcher import model_template, shadow
+from services.launcher import model_template, shadow, tables
 from services.launcher.errors import EdgeError, LauncherError
 
 if TYPE_CHECKING:
@@ -334,7 +334,7 @@ def _plain(text: str) -> str:
 
 
 def _models(models: list[dict[str, Any]]) -> Table:
-    table = _table("model", "in use", "versions", "kind", "task", "title")
+    table = tables.plain("model", "in use", "versions", "kind", "task", "title")
     for model in models:
         newest = next((one for one in model["versions"] if one["active"]), model["versions"][0])
         row = (model["name"], model["active"] or "-", str(len(model["versions"])))
@@ -343,7 +343,7 @@ def _models(models: list[dict[str, Any]]) -> Table:
 
 
 def _versions(model: dict[str, Any]) -> Table:
-    table = _table("version", "state", "in use", "made", "by", "package")
+    table = tables.plain("version", "state", "in use", "made", "by", "package")
     for one in model["versions"]:
         in_use = "yes" if one["active"] else "before" if one["version"] == model["previous"] else ""
         in_use += " shadow" * (one["version"] == model["shadow"])
@@ -354,14 +354,7 @@ def _versions(model: dict[str, Any]) -> Table:
 
 
 def _history(changes: list[dict[str, Any]]) -> Table:
-    table = _table("when", "version", "what", "by")
+    table = tables.plain("when", "version", "what", "by")
     for one in changes:
         table.add_row(one["at"][:19], one["version"], one["what"], one["who"])
     return table
-
-
-def _table(*headings: str) -> Table:
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in headings:
-        made.add_column(heading)
-    return made

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.launcher import tables
 from services.launcher.errors import EdgeError, LauncherError
 
 if TYPE_CHECKING:
@@ -106,9 +107,8 @@ def commands(command: Wrap, running: Running, console: Console) -> typer.Typer:
 
 def table(entries: Sequence[dict[str, Any]]) -> Table:
     """Pictures in quarantine, as `GET /quarantine` tells them."""
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("number", "state", "size", "frames", "found", "jobs", "why"):
-        made.add_column(heading, justify="left" if heading in ("state", "why") else "right")
+    numbers = ("number", "size", "frames", "found", "jobs")
+    made = tables.plain("number", "state", "size", "frames", "found", "jobs", "why", right=numbers)
     for entry in entries:
         made.add_row(
             str(entry["number"]),

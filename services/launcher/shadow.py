@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.launcher import tables
 from services.launcher.errors import LauncherError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def tell(report: dict[str, Any], console: Console) -> None:
 
 
 def _labels(report: dict[str, Any]) -> Table | None:
-    table = _table("label", "runs", "Dice median", "quartiles", "worst", "its job")
+    table = tables.plain("label", "runs", "Dice median", "quartiles", "worst", "its job")
     for one in report["labels"]:
         quartiles = f"{one['low_quartile']:.4f} to {one['high_quartile']:.4f}"
         row = (str(one["n"]), f"{one['median']:.4f}", quartiles, f"{one['worst']:.4f}", one["worst_job"])
@@ -87,7 +88,9 @@ def _labels(report: dict[str, Any]) -> Table | None:
 
 
 def _measurements(report: dict[str, Any]) -> Table | None:
-    table = _table("measurement (candidate minus active)", "pairs", "bias", "95 % limits of agreement", "unit", "alone")
+    table = tables.plain(
+        "measurement (candidate minus active)", "pairs", "bias", "95 % limits of agreement", "unit", "alone"
+    )
     for one in report["measurements"]:
         bias = "-" if one["bias"] is None else f"{one['bias']:.5g}"
         limits = "-" if one["low_limit"] is None else f"{one['low_limit']:.5g} to {one['high_limit']:.5g}"
@@ -98,7 +101,7 @@ def _measurements(report: dict[str, Any]) -> Table | None:
 
 
 def _classes(report: dict[str, Any]) -> Table | None:
-    table = _table("class", "runs", "agree", "both", "only active", "only candidate", "neither")
+    table = tables.plain("class", "runs", "agree", "both", "only active", "only candidate", "neither")
     for one in report["classes"]:
         counts = (str(one[key]) for key in ("both", "only_active", "only_candidate", "neither"))
         table.add_row(one["name"], str(one["n"]), f"{100 * one['agreement']:.1f} %", *counts)
@@ -108,14 +111,7 @@ def _classes(report: dict[str, Any]) -> Table | None:
 def _seconds(report: dict[str, Any]) -> Table | None:
     if (seconds := report["seconds"]) is None:
         return None
-    table = _table("compute time", "median", "most")
+    table = tables.plain("compute time", "median", "most")
     for role in ("active", "candidate"):
         table.add_row(report[role], f"{seconds[f'{role}_median']:.2f} s", f"{seconds[f'{role}_most']:.2f} s")
     return table
-
-
-def _table(*headings: str) -> Table:
-    made = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in headings:
-        made.add_column(heading)
-    return made

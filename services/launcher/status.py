@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from services.launcher import registry
+from services.launcher import registry, tables
 from services.launcher.edge import Job, JobState
 from services.launcher.state import PartPhase, State
 
@@ -19,9 +19,8 @@ _MIB = 1024
 
 def parts(told: State) -> Table:
     """Every part: state, process, ports, since when, restarts, memory."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for heading in ("part", "state", "zone", "pid", "ports", "up", "restarts", "memory"):
-        table.add_column(heading, justify="right" if heading in ("pid", "up", "restarts", "memory") else "left")
+    headings = ("part", "state", "zone", "pid", "ports", "up", "restarts", "memory")
+    table = tables.plain(*headings, right=("pid", "up", "restarts", "memory"))
     for name, part in told.parts.items():
         entry = registry.BY_NAME[name]
         ports = " ".join(f"{port.name.removeprefix(name + '_')}:{told.ports[port.name]}" for port in entry.ports)
@@ -40,10 +39,9 @@ def parts(told: State) -> Table:
 
 def jobs(found: Sequence[Job]) -> Table:
     """Jobs, as the edge tells them; the reason is a column where there is one to tell."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     reasons = any(job.reason_code for job in found)
-    for heading in ("job", "model", "state", "step", "requested", *(["reason"] if reasons else [])):
-        table.add_column(heading, no_wrap=heading == "job")
+    headings = ("job", "model", "state", "step", "requested", *(["reason"] if reasons else []))
+    table = tables.plain(*headings, whole=("job",))
     for job in found:
         progress = f"{job.step} {job.done}/{job.total}" if job.total and not job.state.ended else job.step
         reason = f"{job.reason_code}: {job.reason}" if job.reason_code else ""

@@ -12,9 +12,8 @@ from typing import Final
 
 import httpx
 from rich.console import Console
-from rich.table import Table
 
-from services.launcher import scu
+from services.launcher import scu, tables
 from services.launcher.canary import places
 from services.launcher.canary.canaries import Canaries, find
 from services.launcher.canary.places import Place
@@ -180,10 +179,7 @@ def _ask(mesh: Mesh, planted: Sequence[Planted], canaries: Canaries) -> None:
 
 
 def _tell(console: Console, looked: Sequence[Looked]) -> None:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("where")
-    for heading in ("things", "MB", "canaries"):
-        table.add_column(heading, justify="right")
+    table = tables.plain("where", "things", "MB", "canaries", right=("things", "MB", "canaries"))
     for each in looked:
         found = f"[bold red]{len(each.found)}[/]" if each.found else "[green]0[/]"
         table.add_row(each.place, str(each.things), f"{each.size / 1e6:.1f}", found)
