@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, Protocol
 
 from opentelemetry.trace import SpanKind
@@ -136,7 +137,14 @@ class Sending:
         """
         left = len(due.results) - len(self._taken.get(message_id, ()))
         await self._record(due, message_id, left, fault.code)
-        self._log.error("results.given_up", peer=due.destination, job_id=due.job_id, instances=left, code=fault.code)
+        self._log.error(
+            "results.given_up",
+            peer=due.destination,
+            job_id=due.job_id,
+            instances=left,
+            code=fault.code,
+            reason=fault.reason,
+        )
         self._taken.pop(message_id, None)
 
     async def _hand_in(self, places: Sequence[Place], outlet: Outlet, taken: set[str]) -> list[UnheldError]:
@@ -163,7 +171,8 @@ class Sending:
         return [found[one.sop_instance_uid] for one in results if one.sop_instance_uid in found]
 
     async def _record(self, due: ResultsDue, message_id: str, instances: int, code: str = "") -> None:
-        record_id = f"{message_id}.failed.{code}" if code else f"{message_id}.sent"
+        # The same for what is said twice. No AE title or URL stands in it: an id of a record has no room for them.
+        record_id = sha256(f"{message_id}.{code or 'sent'}".encode()).hexdigest()[:32]
         to = outlet.recipient() if (outlet := self._outlets.get(due.destination)) else None
         record = records.of(
             "bridge",

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services.launcher import audit, conflicts, models, quarantine
+from services.launcher import audit, conflicts, models, quarantine, results
 from services.launcher.errors import LauncherError
 from services.launcher.mesh import Mesh
 from services.launcher.settings import Settings
@@ -76,6 +76,7 @@ app.add_typer(audit.commands(_command, _running, console), name="audit")
 app.add_typer(conflicts.commands(_command, _running, console), name="conflicts")
 app.add_typer(models.commands(_command, _running, console), name="model")
 app.add_typer(quarantine.commands(_command, _running, console), name="quarantine")
+app.add_typer(results.commands(_command, _running, console), name="results")
 
 
 def _welcome(mesh: Mesh) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -93,6 +94,7 @@ class Said:
         """Outcome, reason, destination and number of the audit records."""
         records = [one for one in self.messages.values() if isinstance(one, AuditRecorded)]
         assert {one.action for one in records} <= {"transfer-out"}
+        assert all(re.fullmatch(r"[0-9a-f]{32}", one.record_id) for one in records)  # as `audit` takes it
         return [(one.outcome, one.reason_code, one.destination, one.instances) for one in records]
 
 
