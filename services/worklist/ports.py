@@ -90,6 +90,9 @@ class Jobs(Protocol):
     async def find(self, query: JobQuery) -> Sequence[Job]:
         """The jobs that are asked for, newest first."""
 
+    async def record(self, facts: Facts) -> None:
+        """Say who has looked."""
+
 
 class Changes(Protocol):
     """The jobs as they change, in whichever process."""

@@ -18,7 +18,7 @@ from services.contracts.events import Event
 from services.worklist.adapters import items, rows
 from services.worklist.adapters.rows import Connection, job_of, translated
 from services.worklist.model import Job, JobQuery, JobState, Priority
-from services.worklist.ports import Decision
+from services.worklist.ports import Decision, Facts
 from services.worklist.turns import Waiting
 
 _WAITING = """
@@ -212,6 +212,13 @@ class PostgresJobs:
                 query.limit,
             )
         return [job_of(row) for row in rows]
+
+    async def record(self, facts: Facts) -> None:
+        """Say who has looked."""
+        async with self._transaction() as connection:
+            for event, message_id in facts:
+                await self._outbox.append(connection, event, message_id=message_id)
+        self._outbox.wake()
 
     def _transaction(self) -> AbstractAsyncContextManager[Connection]:
         return rows.transaction(self._pool)

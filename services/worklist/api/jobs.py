@@ -1,4 +1,4 @@
-"""The worklist by HTTP: jobs, their changes as server-sent events, and the models that may run."""
+"""The worklist by HTTP: jobs, and their changes as server-sent events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from services.chassis import http
 from services.chassis.principal import Principal
-from services.contracts.card import ModelCard
 from services.worklist import handlers, runs
 from services.worklist.errors import NoSuchJobError
 from services.worklist.model import CHANGES_IN_FLIGHT, Job, JobQuery, JobState, Performer, Priority
@@ -40,11 +39,12 @@ class ResultView(BaseModel):
 
 
 class InputView(BaseModel):
-    """A series that a job takes beside the one that it is about."""
+    """A series that a job takes beside the one that it is about; `chosen` by a person, or else by the card's rule."""
 
     name: str
     study_instance_uid: str
     series_instance_uid: str
+    chosen: bool
 
 
 class JobView(BaseModel):
@@ -81,7 +81,8 @@ class JobView(BaseModel):
     @classmethod
     def of(cls, job: Job) -> JobView:
         """The view of a job."""
-        return cls.model_validate(asdict(job))
+        inputs = [asdict(one) | {"chosen": one.name in job.chosen} for one in job.inputs]
+        return cls.model_validate(asdict(job) | {"inputs": inputs})
 
 
 class JobList(BaseModel):
@@ -105,47 +106,6 @@ class Wanted(BaseModel):
     """Series by the names of the model's further inputs, where its rules are not to choose."""
 
 
-class LabelView(BaseModel):
-    """A segment that a model marks."""
-
-    value: int
-    name: str
-    colour: tuple[int, int, int]
-
-
-class ModelView(BaseModel):
-    """What a model's card says to everybody."""
-
-    name: str
-    version: str
-    title: str
-    description: str
-    author: str
-    licence: str
-    intended_use: str
-    task: str
-    selection: str
-    labels: list[LabelView]
-    measurements: list[str]
-
-    @classmethod
-    def of(cls, card: ModelCard) -> ModelView:
-        """The view of a card."""
-        own = {"description", "labels", "measurements"}
-        return cls(
-            **{name: getattr(card, name) for name in cls.model_fields if name not in own},
-            description=str(card.source.get("description", "")),
-            labels=[LabelView(value=label.value, name=label.name, colour=label.colour) for label in card.labels],
-            measurements=[measurement.name for measurement in card.measurements],
-        )
-
-
-class ModelList(BaseModel):
-    """Models, by name."""
-
-    models: list[ModelView]
-
-
 def router(
     *,
     jobs: Jobs,
@@ -157,16 +117,6 @@ def router(
 ) -> APIRouter:
     """The routes; `dicomweb` is where work items say that series are read."""
     routes = APIRouter()
-
-    @routes.get("/models")
-    async def list_models(study: Uid = "", series: Uid = "") -> ModelList:
-        """The models that may run, with their rules; of a series, those whose rule selects it."""
-        candidates = await catalogue.candidates()
-        models = [ModelView.of(candidate.card) for candidate in candidates]
-        if not study or not series:
-            return ModelList(models=models)
-        able = await runs.processing(study, series, candidates=candidates, archive=archive, journal=journal)
-        return ModelList(models=[model for model in models if model.name in able])
 
     @routes.post("/jobs")
     async def run_model(wanted: Wanted, principal: Caller) -> JobList:

@@ -12,7 +12,7 @@ from services.contracts.card import ModelCard
 from services.contracts.events import Event, SeriesSettled
 from services.selection.errors import RuleFailedError
 from services.worklist.model import Job, JobQuery, JobState
-from services.worklist.ports import Attributes, Candidate, Decision, Series
+from services.worklist.ports import Attributes, Candidate, Decision, Facts, Series
 from services.worklist.turns import Waiting
 from services.worklist.ups.item import WorkItem
 
@@ -168,6 +168,9 @@ class MemoryJobs:
 
     async def find(self, query: JobQuery) -> Sequence[Job]:
         return [job for job in reversed(self.jobs.values()) if query.matches(job)][: query.limit]
+
+    async def record(self, facts: Facts) -> None:
+        self.said += facts
 
     def _keep(self, decision: Decision) -> Decision:
         kept = []
