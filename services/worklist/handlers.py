@@ -71,12 +71,13 @@ async def select(
         }
         runnable = [card for card in cards if card.name not in beside or not beside[card.name].missing]
         decide = partial(_decide, jobs=jobs, shadows=shadows, dicomweb=dicomweb)
-        decided = [await decide(settled, runnable, source, beside)]
+        decided = []
         for card in (card for card in cards if card.more_inputs):
             of_model = by_name[card.name]
             again = await choices.again(of_model, settled, source, jobs=jobs, archive=archive, journal=journal)
             for chosen in again:
                 decided.append(await decide(settled, [card], source, {card.name: chosen}))
+        decided.append(await decide(settled, runnable, source, beside))
         several = [candidate for candidate in automatic if candidate.card.more_inputs]
         async for candidate, main, there, chosen in takers(several, source, series, archive=archive, journal=journal):
             of_main = replace(

@@ -163,6 +163,13 @@ Line = tuple[tuple[str, str], ...]
 """What a person chose: inputs by their names, each with its series. () is the line of the rules."""
 
 
+def replaces(job: Job, inputs: Iterable[InputSeries], line: Line) -> bool:
+    """Whether a new job of the model, with these inputs, comes in place of a job: of its line, or with the same series
+    beside the same one, whoever chose them."""
+    takes = [(one.name, one.series_instance_uid) for one in inputs]
+    return job.line == line or takes == [(one.name, one.series_instance_uid) for one in job.inputs]
+
+
 def line_of(inputs: Iterable[InputSeries], chosen: Sequence[str]) -> Line:
     """The line of a job with these inputs, of which a person chose some."""
     return tuple((one.name, one.series_instance_uid) for one in inputs if one.name in chosen)

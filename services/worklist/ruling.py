@@ -8,7 +8,7 @@ from datetime import datetime
 
 from services.contracts.card import ModelCard, PackageKind
 from services.contracts.events import InputSeries, SeriesSettled
-from services.worklist.model import Job, JobState, Line, Performer, cancelled, line_of
+from services.worklist.model import Job, JobState, Line, Performer, cancelled, line_of, replaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,8 @@ def rule(
         same = [job for job in jobs if (job.series_digest, job.model_version) == (settled.digest, card.version)]
         if any(job.revision > settled.revision for job in jobs) or any(_does(job, beside, line) for job in same):
             continue
-        of_line = [job for job in jobs if job.line == line]
-        unfinished = [job for job in of_line if not job.state.ended]
-        completed = [job for job in of_line if job.state is JobState.COMPLETED]
+        unfinished = [job for job in jobs if job.line == line and not job.state.ended]
+        completed = [job for job in jobs if job.state is JobState.COMPLETED and replaces(job, beside, line)]
         superseded += [cancelled(job, "superseded", _why(job, settled), at) for job in unfinished]
         # A result that is there comes before one that may still come.
         replaced = (completed or unfinished)[-1:]

@@ -12,7 +12,7 @@ from services.chassis.principal import Principal
 from services.worklist import handlers, inputs
 from services.worklist.errors import MissingInputError, NoSuchModelError, NothingToRunError, UnfitInputError
 from services.worklist.inputs import Chosen, choose
-from services.worklist.model import Job, JobState, Priority, line_of
+from services.worklist.model import Job, JobState, Priority, line_of, replaces
 from services.worklist.ports import Candidate, Decision, Facts, Jobs, Journal, Series, SeriesArchive
 from services.worklist.ruling import performer_of
 from services.worklist.ups.item import WorkItem
@@ -168,8 +168,11 @@ async def _one(
             if there.state not in {JobState.FAILED, JobState.CANCELLED}:
                 return Decision((kept,), facts, (item(there.id),))
         revisions = [job.revision for job in of_series if job.series_digest == series.digest]
-        of_line = [job for job in of_series if (job.model, job.line) == (card.name, line)]
-        done = [job for job in of_line if job.state is JobState.COMPLETED]
+        done = [
+            job
+            for job in of_series
+            if (job.model, job.state) == (card.name, JobState.COMPLETED) and replaces(job, beside.series, line)
+        ]
         job = Job(
             id=uuid4().hex,
             model=card.name,

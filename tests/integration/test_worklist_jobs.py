@@ -289,6 +289,6 @@ async def test_what_a_person_chose_stays_beside_what_the_rule_chooses_through_re
         (1, "2.1", (), 0, True),
         (1, "1.1", ("prior",), 1, True),
         (1, "3.1", (), 2, True),
-        (2, "3.1", (), 0, False),
-        (2, "1.1", ("prior",), 1, False),
+        (2, "1.1", ("prior",), 0, False),
+        (2, "3.1", (), 1, False),
     ]

@@ -346,10 +346,21 @@ async def test_late_instances_bring_what_a_person_chose_once_more() -> None:
         await settle(jobs, archive, PRIOR, "4", "4.1", revision=2)
     made = list(jobs.jobs.values())[2:]
     assert [(job.supersedes, job.chosen, job.revision) for job in made] == [
-        (by_rule.id, (), 2),
         (by_hand.id, ("prior",), 2),
+        (by_rule.id, (), 2),
     ]
-    assert made[1].inputs[0].series_instance_uid == "1.1"
+    assert made[0].inputs[0].series_instance_uid == "1.1"
+
+
+async def test_the_same_prior_chosen_and_made_again_replaces_what_the_rule_made_of_it() -> None:
+    archive, jobs, by_rule, by_hand = await _compared()
+    (again,) = await ask(jobs, archive, PRIOR, "4", inputs={"prior": "2.1"}, force=True)
+    assert (again.supersedes, again.chosen) == (by_rule.id, ("prior",))
+    jobs.jobs[again.id] = replace(again, state=JobState.COMPLETED)
+    archive.digests["4.1"] = "more"
+    await settle(jobs, archive, PRIOR, "4", "4.1", revision=2)
+    made = [job.supersedes for job in jobs.jobs.values() if job.revision == 2]
+    assert made == [again.id, by_hand.id], "both choices; the rule's is that of the first"
 
 
 async def test_a_choice_that_was_cancelled_or_is_gone_is_not_made_again() -> None:
