@@ -259,9 +259,11 @@ class Card {
         textContent: `Show ${named(result, job.results).toLowerCase()}`,
         onclick: () => this.desk.show(this.model, result),
       });
+    const heading = job =>
+      place === this.results ? this.#beside(job).replace(', with', 'With') : said(job, this.#beside(job));
     place.replaceChildren(
       ...jobs.flatMap(job => [
-        ...(several ? [make('p', { className: 'small', textContent: said(job, this.#beside(job)) })] : []),
+        ...(several ? [make('p', { className: 'small', textContent: heading(job) })] : []),
         ...job.results.map(result => shows(result, job)),
       ]),
     );

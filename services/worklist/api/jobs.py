@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import asdict
-from datetime import datetime
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from fastapi.routing import APIRoute
 from pydantic import AwareDatetime, BaseModel, Field
+from starlette.types import Message
 
 from services.chassis import http
 from services.chassis.principal import Principal
@@ -26,6 +28,33 @@ Caller = Annotated[Principal, Depends(http.caller)]
 
 _PRESENT = 500
 """How many jobs a new stream of events starts with, the newest."""
+
+
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+_MOST_BYTES = 64 * 1024
+
+
+class _Small(APIRoute):
+    """A route that takes no more of a body than a wish can have."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As the framework's, on a request whose body is counted as it comes."""
+        handle = super().get_route_handler()
+
+        async def handle_small(request: Request) -> Response:
+            taken = 0
+
+            async def receive() -> Message:
+                nonlocal taken
+                message = await request.receive()
+                taken += len(message.get("body", b""))
+                if taken > _MOST_BYTES:
+                    raise HTTPException(413, f"the body has more than {_MOST_BYTES} bytes")
+                return message
+
+            return await handle(Request(request.scope, receive))
+
+        return handle_small
 
 
 class ResultView(BaseModel):
@@ -98,7 +127,7 @@ class Wanted(BaseModel):
     study: Annotated[str, Field(pattern=_UID)]
     series: Annotated[str, Field(pattern=rf"{_UID}|^$")] = ""
     priority: Priority = Priority.MEDIUM
-    deadline: AwareDatetime | None = None
+    deadline: Annotated[AwareDatetime, Field(ge=_EARLIEST, le=_LATEST)] | None = None
     force: bool = False
     inputs: Annotated[
         dict[Annotated[str, Field(max_length=32)], Annotated[str, Field(pattern=_UID)]], Field(max_length=7)
@@ -116,7 +145,7 @@ def router(
     dicomweb: str,
 ) -> APIRouter:
     """The routes; `dicomweb` is where work items say that series are read."""
-    routes = APIRouter()
+    routes = APIRouter(route_class=_Small)
 
     @routes.post("/jobs")
     async def run_model(wanted: Wanted, principal: Caller) -> JobList:
@@ -142,7 +171,7 @@ def router(
         study: Uid = "",
         series: Uid = "",
         state: JobState | None = None,
-        model: Annotated[str, Query(max_length=64)] = "",
+        model: Annotated[str, Query(pattern=r"^[a-z0-9-]{0,64}$")] = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         before: Annotated[int, Query(ge=0, lt=2**63)] = 0,
     ) -> JobList:
