@@ -113,10 +113,16 @@ class JobConflictError(PermanentFault):
         super().__init__(code, reason)
 
 
+_NOT_THERE: Final = frozenset(("no-such-study", "no-such-series"))
+"""What the archive says of what somebody names."""
+
+
 def http_status(fault: Fault) -> int:
     """The HTTP status of a fault."""
     match fault:
         case NoSuchJobError() | NoSuchModelError():
+            return 404
+        case PermanentFault(code=code) if code in _NOT_THERE:
             return 404
         case JobConflictError() | NothingToRunError() | MissingInputError() | UnfitInputError():
             return 409

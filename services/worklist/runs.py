@@ -162,7 +162,7 @@ async def _one(
         ]
         there = next((job for job in reversed(same) if job.inputs == beside.series), None)
         if there is not None and not wish.force:
-            kept, facts = _pinned(there, beside, principal)
+            kept, facts = _kept(there, wish, beside, principal)
             if item is None:
                 return Decision((kept,), facts)
             if there.state not in {JobState.FAILED, JobState.CANCELLED}:
@@ -201,12 +201,17 @@ async def _one(
     return decision.jobs[0]
 
 
-def _pinned(there: Job, beside: Chosen, principal: Principal) -> tuple[Job, Facts]:
-    """A job that does what is asked; what a person chooses, and a rule had chosen, stays from now on."""
+def _kept(there: Job, wish: Wish, beside: Chosen, principal: Principal) -> tuple[Job, Facts]:
+    """A job that does what is asked: if that is more urgent, it is from now on, and what a person chooses stays."""
+    after, facts = there, []
     chosen = tuple(one.name for one in there.inputs if one.name in {*there.chosen, *beside.named})
-    if chosen == there.chosen:
-        return there, ()
-    return replace(there, chosen=chosen), ((handlers.audit(there, principal, "input-chosen"), None),)
+    if chosen != there.chosen:
+        after = replace(after, chosen=chosen)
+        facts.append((handlers.audit(there, principal, "input-chosen"), None))
+    if wish.priority.rank < there.priority.rank and not there.state.ended:
+        after = replace(after, priority=wish.priority)
+        facts.append((handlers.audit(there, principal, "hurried"), None))
+    return after, tuple(facts)
 
 
 def _counts(job: Job, shadow: str) -> bool:

@@ -90,7 +90,7 @@ def _data_set(found: Any, depth: int) -> DicomJson:
         if not _TAG.fullmatch(tag) or not isinstance(vr, str) or not _VR.fullmatch(vr) or not isinstance(values, list):
             raise invalid("the body is not one data set in DICOM JSON")
         known = vr_of(tag)
-        if vr != known and known != "UN" and not {vr, known}.isdisjoint(("SQ", "PN")):
+        if known not in (vr, "UN") and not {vr, known}.isdisjoint(("SQ", "PN")):
             raise invalid("the body has an attribute that is a sequence, or a name, where it cannot be one")
         if vr == "SQ":
             values = [_data_set(item, depth + 1) for item in values]

@@ -11,12 +11,12 @@ import pytest
 from services.chassis.faults import PermanentFault
 from services.chassis.principal import Principal
 from services.contracts.card import ModelCard
-from services.contracts.events import SeriesSettled
+from services.contracts.events import AuditRecorded, SeriesSettled
 from services.selection.cel import compile_rule
 from services.worklist import handlers, runs
 from services.worklist.errors import MissingInputError, UnfitInputError
 from services.worklist.inputs import same_patient
-from services.worklist.model import Job, JobState
+from services.worklist.model import Job, JobState, Priority
 from services.worklist.offering import offers
 from services.worklist.ports import Attributes, Candidate, Jobs, Series
 from services.worklist.ups.building import items
@@ -381,3 +381,14 @@ async def test_a_run_that_a_person_asks_for_has_the_revision_of_its_series() -> 
     archive.put("1", "20240101", "P", **{"1_1": CT})
     (job,) = await ask(jobs, archive, OPTIONAL, "1")
     assert job.revision == 1
+
+
+async def test_who_asks_for_what_waits_already_hurries_it_and_nobody_slows_it() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20240101", "P", **{"1_1": CT})
+    await settle(jobs, archive, OPTIONAL, "1", "1.1")
+    (hurried,) = await ask(jobs, archive, OPTIONAL, "1", priority=Priority.HIGH)
+    (same,) = await ask(jobs, archive, OPTIONAL, "1", priority=Priority.LOW)
+    assert len(jobs.jobs) == 1
+    assert (hurried.priority, same.priority) == (Priority.HIGH, Priority.HIGH)
+    assert [fact.detail for fact, _ in jobs.said if isinstance(fact, AuditRecorded)][-1] == "hurried"
