@@ -12,21 +12,25 @@ from services.bridge.adapters.line import Caller
 from services.bridge.adapters.opentelemetry import RequestTally, Tally
 from services.bridge.adapters.reporting import AssociationReporting, DeskCallback
 from services.bridge.adapters.storing import AssociationDestinations, AssociationOutlet
+from services.bridge.adapters.stow import Keys, StowOutlet
 from services.bridge.adapters.tls import server_context
 from services.bridge.committing import Asked, InHand, report
+from services.bridge.destinations import Destination, Entity, Root
+from services.bridge.errors import UnreachableError
 from services.bridge.exchanging import Response, addresses
 from services.bridge.failing import Failures
 from services.bridge.handlers import Reception
 from services.bridge.model import Admission
 from services.bridge.refusing import entered, refused
 from services.bridge.scp import Listener
-from services.bridge.sending import Sending, rules
+from services.bridge.sending import Dispatch, Sending
 from services.bridge.serving import allowed, serve, take
 from services.bridge.settings import Settings
-from services.bridge.subscriptions import subscriptions
+from services.bridge.subscriptions import sending_subscriptions, subscriptions
 from services.chassis import rpc
 from services.chassis.bus import Bus, connected
 from services.chassis.doors import Doors
+from services.chassis.faults import PermanentFault
 from services.chassis.life import told
 from services.chassis.service import Background, Frame, Runtime
 from services.contracts import records, subjects
@@ -88,13 +92,39 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     if bus is not None:
         reporting = AssociationReporting(caller, book, ae_title=settings.ae_title)
         reported = partial(report, checker=library, reporting=reporting, in_hand=in_hand, log=frame.log)
-        wanted = rules(settings.send_results)
-        outlet = AssociationOutlet(caller, book, ae_title=settings.ae_title)
-        sending = Sending(wanted, library=library, outlet=outlet, events=bus, log=frame.log)
-        send = sending.send if wanted else None
-        background += [partial(bus.consume, each) for each in subscriptions(report=reported, send=send)]
+        heard = subscriptions(report=reported)
+        if settings.rules:
+            keys = _keys(settings)
+            outlets = {
+                rule.destination.name: _outlet(rule.destination, keys, caller, book, settings)
+                for rule in settings.rules
+            }
+            sending = Sending(outlets, library=library, events=bus, log=frame.log)
+            heard += sending_subscriptions(Dispatch(settings.rules, queues=bus), sending)
+        background += [partial(bus.consume, each) for each in heard]
     life = told(bus, partial(records.life, "bridge"), settings) if bus is not None else None
     return Runtime(background=background, life=life)
+
+
+def _keys(settings: Settings) -> Keys:
+    certificate, key = settings.stow_certificate_file, settings.stow_key_file
+    keys = Keys(settings.stow_ca_file, (certificate, key) if certificate and key else None, settings.stow_tokens_folder)
+    if any(isinstance(rule.destination, Root) and rule.destination.secure for rule in settings.rules):
+        try:
+            keys.context()
+        except UnreachableError as fault:  # while it is awaited that somebody looks
+            raise PermanentFault(fault.code, fault.reason) from None
+    return keys
+
+
+def _outlet(
+    destination: Destination, keys: Keys, caller: Caller, book: AddressBook, settings: Settings
+) -> AssociationOutlet | StowOutlet:
+    match destination:
+        case Entity():
+            return AssociationOutlet(destination, caller, book, ae_title=settings.ae_title)
+        case Root():
+            return StowOutlet(destination, keys, patience=settings.network_timeout_seconds)
 
 
 async def _bus(settings: Settings, frame: Frame) -> Bus | None:

@@ -61,7 +61,7 @@ class UnansweredError(PassingFault):
 
 
 class UnreachableError(PassingFault):
-    """A peer does not take our association."""
+    """A peer does not take our association, or a service our request."""
 
-    def __init__(self, code: str) -> None:
-        super().__init__(code, "the peer cannot be reached, or nobody said where it is")
+    def __init__(self, code: str, reason: str = "the peer cannot be reached, or nobody said where it is") -> None:
+        super().__init__(code, reason)

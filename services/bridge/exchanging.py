@@ -58,7 +58,7 @@ class Counts:
         rest = replace(self, remaining=self.remaining - 1)
         if status == SUCCESS:
             return replace(rest, completed=self.completed + 1)
-        if status is not None and (status & 0xF000 == COERCED & 0xF000 or status in (0x0001, 0x0107, 0x0116)):
+        if status is not None and is_warning(status):
             return replace(rest, warning=self.warning + 1)
         return replace(rest, failed=self.failed + 1)
 
@@ -68,6 +68,11 @@ class Counts:
         if not self.failed and not self.warning:
             return SUCCESS
         return COERCED if self.completed or self.warning else CANNOT_SEND
+
+
+def is_warning(status: int) -> bool:
+    """Whether an instance is stored, and there is something to say of it (PS3.4 Table B.2-1, PS3.7 Annex C)."""
+    return status & 0xF000 == COERCED & 0xF000 or status in (0x0001, 0x0107, 0x0116)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +114,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Where instances go that are read for somebody else than the peer that asks: its AE title and its host."""
+    """Where instances go that are read for somebody else than the peer that asks.
 
-    ae_title: str
+    Attributes:
+        name: its AE title, or the URL of its DICOMweb service.
+        host: where it is.
+    """
+
+    name: str
     host: str
 
 

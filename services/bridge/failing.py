@@ -54,6 +54,6 @@ def _record(request: Request, to: Recipient, study: str, instances: int, reason:
         instances=instances,
         trace_id=telemetry.trace_id(),
         detail="instance",
-        destination=to.ae_title,
+        destination=to.name,
         destination_address=to.host,
     )

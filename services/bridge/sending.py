@@ -1,155 +1,211 @@
-"""Results sent on: what a job made goes to the peers that want its kind, each instance by C-STORE (PS3.4 B).
+"""Results sent on: what a job made goes to the destinations that want its kind, by C-STORE or by STOW-RS.
+
+A completed job becomes one message for each destination, in a queue of the destination's own: it is tried, given up and
+sent again by itself, and one that is away or slow holds up no other. What a queue has acknowledged has arrived. A crash
+between the arrival and the acknowledgement sends the same instances again, which changes nothing at the destination.
 
 Never in a loop: only what `encode` says that a job has just made is sent, never what a peer has stored here. A peer
-that routes a result back to us stores what we hold already, and nobody says so to this service.
+that routes a result back to us stores what we hold already, and nobody says so to this service; and no model runs by
+itself on what a job of ours made, whoever brings it (`services.worklist.results`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final, Protocol
 
-from services.bridge.errors import AbandonedError, UnheldError, UnreachableError
-from services.bridge.exchanging import Place, Recipient, chosen, proposals
+from opentelemetry.trace import SpanKind
+
+from services.bridge.destinations import Rule
+from services.bridge.errors import UnheldError, UnreachableError
+from services.bridge.exchanging import Place, is_warning
 from services.bridge.information import Level, Retrieval
-from services.bridge.model import COERCED, SUCCESS
-from services.bridge.ports import Library, Records, Sink
-from services.chassis.faults import Fault, PassingFault
+from services.bridge.model import NO_SUCH_SOP_CLASS, SUCCESS
+from services.bridge.outlets import SENDER, Counter, Outlet, Parcel, Results
+from services.bridge.ports import Records
+from services.chassis import telemetry
+from services.chassis.faults import Fault
 from services.chassis.log import Log
-from services.chassis.principal import Principal
 from services.contracts import records
-from services.contracts.card import ResultKind
-from services.contracts.events import Action, JobCompleted, Outcome, Result
+from services.contracts import telemetry as names
+from services.contracts.events import Action, JobCompleted, Outcome, Result, ResultsDue
+from services.contracts.subjects import RESULT_QUEUES
 
-Rules = Mapping[str, frozenset[str]]
-"""The kinds of results that go to an AE title."""
-
-_PRINCIPAL: Final = Principal.service("bridge")
 _OUT_OF_RESOURCES: Final = 0xA700
+_DUPLICATE: Final = 0x0111
+"""Duplicate SOP Instance (PS3.7 C.5.8). The UID is one that we made: what is there is the result itself, from a try
+whose answer was lost."""
+_REMEMBERED: Final = 10_000
 
 
-class Outlet(Protocol):
-    """Peers that we call to store at."""
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """Results for a destination, as they are said in its queue."""
 
-    def of(self, ae_title: str) -> Recipient | None:
-        """Where one listens, if we were told."""
+    subject: str
+    due: ResultsDue
 
-    def open(
-        self, ae_title: str, proposals: Sequence[tuple[str, tuple[str, ...]]]
-    ) -> AbstractAsyncContextManager[Sink]:
-        """An association with a peer, released with the block.
+    @property
+    def schema(self) -> str:
+        """See `services.chassis.bus.Event`."""
+        return self.due.schema
+
+    def to_bytes(self) -> bytes:
+        """See `services.chassis.bus.Event`."""
+        return self.due.to_bytes()
+
+
+class Queues(Protocol):
+    """Where results wait for their destinations; `services.chassis.bus.Bus` is it."""
+
+    async def say(self, event: Queued, *, message_id: str | None = None) -> None:
+        """Say it durably. Raises PassingFault."""
+
+
+class Dispatch:
+    """Puts what a job made into the queues of the destinations that want some of it."""
+
+    def __init__(self, rules: Sequence[Rule], *, queues: Queues) -> None:
+        self._rules = rules
+        self._queues = queues
+
+    async def hear(self, event: JobCompleted) -> None:
+        """A job has made results. Hearing it again changes nothing.
 
         Raises:
-            UnreachableError: it does not take our association.
+            PassingFault: the bus does not take a message.
         """
-
-
-def rules(text: str) -> Rules:
-    """Read `PACS=SEG SR PDF, VNA=*`: AE titles, each with the kinds of results that it gets.
-
-    Raises:
-        ValueError: an entry is none; says which, by its number.
-    """
-    known = {kind.value for kind in ResultKind}
-    found: dict[str, frozenset[str]] = {}
-    for number, entry in enumerate(filter(None, (part.strip() for part in text.split(","))), start=1):
-        ae_title, _, listed = (part.strip() for part in entry.partition("="))
-        kinds = known if listed == "*" else {kind.upper() for kind in listed.split()}
-        if not 0 < len(ae_title) <= 16 or not kinds or not kinds <= known:
-            raise ValueError(f"entry {number} is not AE=KIND KIND: kinds are {', '.join(sorted(known))}, or * for all")
-        found[ae_title] = frozenset(kinds)
-    return found
+        for number, rule in enumerate(self._rules):
+            wanted = tuple(result for result in event.results if result.kind in rule.kinds)
+            if wanted:
+                name = rule.destination.name
+                due = ResultsDue(event.job_id, name, wanted)
+                queue = RESULT_QUEUES[number % len(RESULT_QUEUES)]
+                await self._queues.say(Queued(queue, due), message_id=f"{event.job_id}.due.{name}")
 
 
 class Sending:
-    """Sends what jobs made to whom it is meant for.
+    """Sends what is due to whom it is meant for.
 
-    A job that is told again, because one peer was away, goes to that peer alone while this process lives; after that
-    the others get the same instances a second time, which changes nothing there.
+    What was taken before a destination went away is not sent again while this process lives.
     """
 
-    def __init__(self, to: Rules, *, library: Library, outlet: Outlet, events: Records, log: Log) -> None:
-        self._rules = to
+    def __init__(self, outlets: Mapping[str, Outlet], *, library: Results, events: Records, log: Log) -> None:
+        self._outlets = outlets
         self._library = library
-        self._outlet = outlet
         self._events = events
         self._log = log
-        self._sent: dict[tuple[str, str], None] = {}
+        self._taken: dict[str, set[str]] = {}
 
-    async def send(self, event: JobCompleted) -> None:
-        """Send the results of a job to each peer that wants some.
+    async def send(self, due: ResultsDue, message_id: str) -> None:
+        """Hand in each result, in the order in which the job made them.
+
+        Args:
+            due: which, and to whom.
+            message_id: the same at every try.
 
         Raises:
-            PassingFault: a peer or the archive is away; the others have got theirs.
-            UnheldError: a peer does not take a result, now or later.
+            PassingFault: the destination or the archive is away; the same message is to come again.
+            UnheldError: some were refused for good, or are gone; the others have arrived.
         """
-        faults: list[Fault] = []
-        for ae_title, kinds in self._rules.items():
-            wanted = [result for result in event.results if result.kind in kinds]
-            if not wanted or (event.job_id, ae_title) in self._sent:
-                continue
-            try:
-                await self._to(ae_title, wanted)
-            except Fault as fault:
-                faults.append(fault)
-                self._log.warning("results.not_sent", peer=ae_title, job_id=event.job_id, code=fault.code)
-                if not isinstance(fault, PassingFault):
-                    await self._record(event, ae_title, wanted, fault.code)
-                continue
-            self._sent[event.job_id, ae_title] = None
-            while len(self._sent) > 10_000:
-                del self._sent[next(iter(self._sent))]
-            await self._record(event, ae_title, wanted)
-            self._log.info("results.sent", peer=ae_title, job_id=event.job_id, instances=len(wanted))
-        if faults:
-            # What may pass comes first, so that the job is told again; what will not is in the log of accesses.
-            raise min(faults, key=lambda one: not isinstance(one, PassingFault))
+        attributes: dict[str, str | int] = {names.JOB_ID: due.job_id, names.INSTANCES: len(due.results)}
+        with telemetry.span(names.SPAN_SEND_RESULTS, attributes, kind=SpanKind.CLIENT):
+            outlet = self._outlets.get(due.destination)
+            if outlet is None:
+                raise UnheldError("destination-not-in-rules", "no rule names this destination any more")
+            taken = self._taken.setdefault(message_id, set())
+            while len(self._taken) > _REMEMBERED:
+                del self._taken[next(iter(self._taken))]
+            places = await self._places(due.results)
+            refusals = await self._hand_in([one for one in places if one.sop_instance_uid not in taken], outlet, taken)
+            if len(places) < len(due.results):
+                refusals.append(UnheldError("result-gone", "a result is no longer in the archive"))
+            if taken:
+                await self._record(due, message_id, len(taken))
+                self._log.info("results.sent", peer=due.destination, job_id=due.job_id, instances=len(taken))
+            if refusals:
+                raise refusals[0]
+            del self._taken[message_id]
 
-    async def _to(self, ae_title: str, wanted: Sequence[Result]) -> None:
-        places: list[Place] = []
-        for series in dict.fromkeys((one.study_instance_uid, one.series_instance_uid) for one in wanted):
-            instances = tuple(
-                one.sop_instance_uid for one in wanted if (one.study_instance_uid, one.series_instance_uid) == series
-            )
-            asked = Retrieval(Level.IMAGE, studies=series[:1], series=series[1:], instances=instances)
-            places += await self._library.locate(asked, _PRINCIPAL)
-        if len(places) < len(wanted):
-            raise UnheldError("result-gone", "a result is no longer in the archive")
-        to = self._outlet.of(ae_title)
-        async with self._outlet.open(ae_title, proposals(places)) as sink:
+    async def give_up(self, due: ResultsDue, message_id: str, fault: Fault) -> None:
+        """Say in the log of accesses what did not arrive, and why: nobody tries again by himself.
+
+        Raises:
+            PassingFault: it could not be said.
+        """
+        left = len(due.results) - len(self._taken.get(message_id, ()))
+        await self._record(due, message_id, left, fault.code)
+        self._log.error(
+            "results.given_up",
+            peer=due.destination,
+            job_id=due.job_id,
+            instances=left,
+            code=fault.code,
+            reason=fault.reason,
+        )
+        self._taken.pop(message_id, None)
+
+    async def _hand_in(self, places: Sequence[Place], outlet: Outlet, taken: set[str]) -> list[UnheldError]:
+        """Hand in all of them; gives why some were refused. What was taken is added to `taken`."""
+        refusals: list[UnheldError] = []
+        if not places:
+            return refusals
+        to = outlet.recipient()
+        async with outlet.open(places) as counter:
             for place in places:
-                await self._store(place, sink, to)
+                try:
+                    await _hand_over(Parcel(place, self._library, to), counter)
+                    taken.add(place.sop_instance_uid)
+                except UnheldError as refusal:
+                    refusals.append(refusal)
+        return refusals
 
-    async def _store(self, place: Place, sink: Sink, to: Recipient | None) -> None:
-        accepted = sink.accepted(place.sop_class_uid)
-        syntax = chosen(place, accepted)
-        if syntax is None:
-            raise UnheldError("peer-takes-no-such-class", "the peer does not take a result of this SOP class")
-        try:
-            async with aclosing(self._library.read(place, syntax, _PRINCIPAL, to=to)) as chunks:
-                status = await sink.store(place, syntax, chunks)
-        except AbandonedError:
-            status = None
-        if status == SUCCESS or (status is not None and status & 0xF000 == COERCED & 0xF000):
-            return
-        if status is None or status & 0xFF00 == _OUT_OF_RESOURCES:
-            raise UnreachableError("peer-left" if status is None else "peer-has-no-room")
-        raise UnheldError("peer-refused-result", "the peer refused a result")
+    async def _places(self, results: Sequence[Result]) -> list[Place]:
+        found: dict[str, Place] = {}
+        for study, series in dict.fromkeys((one.study_instance_uid, one.series_instance_uid) for one in results):
+            instances = tuple(one.sop_instance_uid for one in results if one.series_instance_uid == series)
+            asked = Retrieval(Level.IMAGE, studies=(study,), series=(series,), instances=instances)
+            found |= {place.sop_instance_uid: place for place in await self._library.locate(asked, SENDER)}
+        return [found[one.sop_instance_uid] for one in results if one.sop_instance_uid in found]
 
-    async def _record(self, event: JobCompleted, ae_title: str, sent: Sequence[Result], code: str = "") -> None:
-        record_id = f"{event.job_id}.sent.{ae_title}" + (f".{code}" if code else "")
+    async def _record(self, due: ResultsDue, message_id: str, instances: int, code: str = "") -> None:
+        # The same for what is said twice. No AE title or URL stands in it: an id of a record has no room for them.
+        record_id = sha256(f"{message_id}.{code or 'sent'}".encode()).hexdigest()[:32]
+        to = outlet.recipient() if (outlet := self._outlets.get(due.destination)) else None
         record = records.of(
             "bridge",
             Action.TRANSFER_OUT,
             Outcome.FAILURE if code else Outcome.SUCCESS,
-            _PRINCIPAL,
+            SENDER,
             record_id=record_id,
             reason_code=code,
-            destination=ae_title,
-            study_instance_uid=sent[0].study_instance_uid,
-            job_id=event.job_id,
-            instances=len(sent),
+            destination=due.destination,
+            destination_address=to.host if to else "",
+            study_instance_uid=due.results[0].study_instance_uid if due.results else "",
+            job_id=due.job_id,
+            instances=instances,
+            trace_id=telemetry.trace_id(),
             detail="result",
         )
         await self._events.say(record, message_id=record_id)
+
+
+async def _hand_over(parcel: Parcel, counter: Counter) -> None:
+    """One result, to its end.
+
+    Raises:
+        UnreachableError: it may be taken later.
+        UnheldError: it will not.
+    """
+    status = await counter.hand_in(parcel)
+    if status is None:
+        raise UnreachableError("peer-left")
+    if status in (SUCCESS, _DUPLICATE) or is_warning(status):
+        return
+    if status & 0xFF00 == _OUT_OF_RESOURCES:
+        raise UnreachableError("peer-has-no-room", "the peer has no room")
+    if status == NO_SUCH_SOP_CLASS:
+        raise UnheldError("peer-takes-no-such-class", "the peer does not take a result of this SOP class")
+    raise UnheldError("peer-refused-result", f"the peer refused a result with status {status:04X}")

@@ -8,8 +8,8 @@ from typing import Annotated, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from services.bridge.destinations import Rule, rules
 from services.bridge.exchanging import addresses
-from services.bridge.sending import rules
 from services.chassis.settings import ServiceSettings, configured
 
 AeTitle = Annotated[str, Field(pattern=r"^[!-\[\]-~][ -\[\]-~]{0,15}$")]
@@ -55,7 +55,17 @@ class Settings(ServiceSettings):
     peers_file: Path | None = None
     """A file with the same, one to a line, `#` before remarks. It is read again whenever it changes."""
     send_results: str = ""
-    """The kinds of results that go to a peer of `peers` as soon as a job has made them: `PACS=SEG SR PDF, VNA=*`."""
+    """The kinds of results that go to a destination as soon as a job has made them: a peer of `peers`, another
+    application entity, or the root of a DICOMweb service: `PACS=SEG SR PDF, VNA@10.1.2.3:104=*, https://host/dicom-web=*`."""
+    stow_ca_file: Path | None = None
+    """Who signs the certificates of DICOMweb services that get results (PEM); else the system's authorities."""
+    stow_certificate_file: Path | None = None
+    stow_key_file: Path | None = None
+    """Our certificate and its key (PEM), for services that want to know who asks."""
+    stow_tokens_folder: Path | None = None
+    """A folder with a file named after each host that wants a bearer token, and the token in it."""
+    stow_plain_hosts: Annotated[frozenset[str], NoDecode] = frozenset()
+    """Hosts that may get results without TLS, `host` or `host:port`, separated by commas; this machine may."""
     accept_unknown_sop_classes: bool = False
     """Take private SOP classes, and those that our dictionary does not know, for storage."""
 
@@ -87,13 +97,22 @@ class Settings(ServiceSettings):
         addresses(value)
         return value
 
-    @field_validator("send_results")
-    @classmethod
-    def _check_rules(cls, value: str) -> str:
-        rules(value)
-        return value
+    @model_validator(mode="after")
+    def _check_rules(self) -> Self:
+        try:
+            rules(self.send_results, plain_hosts=self.stow_plain_hosts)
+        except ValueError as error:
+            raise ValueError(f"send_results: {error}") from None
+        if (self.stow_certificate_file is None) != (self.stow_key_file is None):
+            raise ValueError("stow_certificate_file and stow_key_file are given together")
+        return self
 
-    @field_validator("calling_ae_titles", "querying_ae_titles", mode="before")
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """`send_results`, read."""
+        return rules(self.send_results, plain_hosts=self.stow_plain_hosts)
+
+    @field_validator("calling_ae_titles", "querying_ae_titles", "stow_plain_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return [title.strip() for title in value.split(",") if title.strip()] if isinstance(value, str) else value

@@ -201,6 +201,21 @@ class JobCompleted(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ResultsDue(Event):
+    """Results of a job are to go to a destination outside. Said by bridge to itself, in a queue (`RESULT_QUEUES`).
+
+    Attributes:
+        destination: its name in the rules: an AE title, or the URL of a DICOMweb service.
+    """
+
+    subject: ClassVar[str] = subjects.RESULTS_DUE
+    message: ClassVar[Callable[..., Message]] = wire.ResultsDue
+    job_id: str
+    destination: str
+    results: tuple[Result, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
 class JobFailed(Event):
     """The job cannot go on, and why. Said by whoever found it."""
 

@@ -18,8 +18,12 @@ SHADOW_REQUESTED = "plexus.shadow.requested"
 SHADOW_COMPARED = "plexus.shadow.compared"
 JOB_PROGRESSED = "plexus.job.progressed"  # in no stream: it may be lost
 COMMITMENT_REQUESTED = "plexus.commitment.requested"
+RESULTS_DUE = "plexus.results.due"  # plexus.results.due.<queue>
 AUDIT_RECORDED = "plexus.audit.recorded"
 DEAD = "plexus.dead"  # plexus.dead.<consumer>: what could not be handled, kept for replay
+
+RESULT_QUEUES = tuple(f"{RESULTS_DUE}.{number}" for number in range(1, 5))
+"""A destination of results has one of these, so that one that is away or slow holds up no other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ HOSPITAL = Stream(
     (
         *(INSTANCE_STORED, INSTANCE_DELETED, SERIES_SETTLED),
         *(JOB_REQUESTED, JOB_COMPLETED, JOB_CANCELLED, COMMITMENT_REQUESTED),
+        f"{RESULTS_DUE}.*",
     ),
     _WEEK,
 )

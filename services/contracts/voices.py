@@ -53,10 +53,11 @@ def _hears(service: str, stream: subjects.Stream, subject: str) -> Hears:
 VOICES: Final = (
     Voice(
         "bridge",
-        says=(subjects.COMMITMENT_REQUESTED, subjects.AUDIT_RECORDED),
+        says=(subjects.COMMITMENT_REQUESTED, *subjects.RESULT_QUEUES, subjects.AUDIT_RECORDED),
         hears=(
             _hears("bridge", HOSPITAL, subjects.COMMITMENT_REQUESTED),
             _hears("bridge", HOSPITAL, subjects.JOB_COMPLETED),
+            *(_hears("bridge", HOSPITAL, queue) for queue in subjects.RESULT_QUEUES),
         ),
     ),
     Voice(

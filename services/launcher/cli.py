@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services.launcher import audit, conflicts, models, quarantine
+from services.launcher import audit, conflicts, models, quarantine, results
 from services.launcher.errors import LauncherError
 from services.launcher.mesh import Mesh
 from services.launcher.settings import Settings
@@ -76,6 +76,7 @@ app.add_typer(audit.commands(_command, _running, console), name="audit")
 app.add_typer(conflicts.commands(_command, _running, console), name="conflicts")
 app.add_typer(models.commands(_command, _running, console), name="model")
 app.add_typer(quarantine.commands(_command, _running, console), name="quarantine")
+app.add_typer(results.commands(_command, _running, console), name="results")
 
 
 def _welcome(mesh: Mesh) -> None:
@@ -224,6 +225,7 @@ def run_model(  # noqa: PLR0917  # as above
         list[str] | None,
         typer.Option("--input", metavar="NAME=SERIES", help="The series for a further input, such as a prior."),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Only the jobs as they ended, as JSON.")] = False,
     data: Data = None,
     port_offset: Offset = None,
 ) -> int:
@@ -242,6 +244,7 @@ def run_model(  # noqa: PLR0917  # as above
             deadline=deadline,
             force=force,
             inputs=inputs or (),
+            as_json=as_json,
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +21,7 @@ import numpy as np
 import pydicom
 import pytest
 import pytest_asyncio
+import uvicorn
 from nats.js.api import ConsumerConfig, DeliverPolicy
 from pydantic import SecretStr
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -39,7 +40,7 @@ from services.chassis.http import create_app
 from services.chassis.log import Log
 from services.chassis.service import Frame, Runtime
 from services.contracts import subjects
-from services.contracts.events import AuditRecorded, JobCompleted, Result
+from services.contracts.events import AuditRecorded, JobCompleted, Result, ResultsDue
 from services.dicom.part10 import data_set_start
 from services.ingest import bootstrap as ingest
 from services.ingest.settings import Settings as IngestSettings
@@ -107,6 +108,8 @@ class Hospital:
     peers: Path
     restart: Callable[[], Any]
     audit: Any
+    stow: int
+    """Where a DICOMweb service gets results, once one listens there."""
     stops: list[Any] = field(default_factory=list)
 
     async def dcmtk(self, program: str, *arguments: str, cwd: Path | None = None) -> str:
@@ -178,13 +181,15 @@ async def hospital(
     }
     ingest_settings = IngestSettings(grpc_port=free_port(), **common)
     archive_settings = ArchiveSettings(grpc_port=free_port(), max_matches=50, **common)
+    stow_port = free_port()
     bridge_settings = BridgeSettings(
         dimse_port=free_port(),
         ingest_address=f"127.0.0.1:{ingest_settings.grpc_port}",
         archive_address=f"127.0.0.1:{archive_settings.grpc_port}",
         nats_url=SecretStr(nats_url),
         peers_file=peers,
-        send_results="PACS=STL",  # a kind that no other test on this bus makes
+        # A kind that no other test on this bus makes.
+        send_results=f"PACS=STL, http://127.0.0.1:{stow_port}/dicom-web=STL",
         querying_ae_titles=frozenset(("FINDSCU", "MOVESCU", "GETSCU", "STATION")),
         network_timeout_seconds=20,
     )
@@ -211,7 +216,16 @@ async def hospital(
         await restart()
         stack.push_async_callback(lambda: bridges[-1].aclose())
         made = Hospital(
-            folder, bridge_settings.dimse_port, http, pool, nats_url, folder / "objects", peers, restart, audit
+            folder,
+            bridge_settings.dimse_port,
+            http,
+            pool,
+            nats_url,
+            folder / "objects",
+            peers,
+            restart,
+            audit,
+            stow_port,
         )
         (folder / "sent").mkdir()
         for uid, data in SENT.items():
@@ -793,7 +807,44 @@ class storage_scp:  # noqa: N801  # used as a function
 # Results sent on
 
 
-async def test_a_result_reaches_a_pacs_that_takes_no_compression(hospital: Hospital) -> None:
+@asynccontextmanager
+async def second_store(hospital: Hospital, postgres_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """A DICOMweb store of another hospital, where results are sent; gives its database."""
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("DROP DATABASE IF EXISTS second_store WITH (FORCE)")
+    await connection.execute("CREATE DATABASE second_store")
+    await connection.close()
+    database_url = postgres_url.rpartition("/")[0] + "/second_store"
+    where: dict[str, Any] = {
+        "database_url": database_url,
+        "nats_url": hospital.nats_url,
+        "objects_url": f"file://{hospital.folder}/second",
+    }
+    settings = IngestSettings(grpc_port=free_port(), **where)
+    async with AsyncExitStack() as stack:
+        runtime = await running("ingest", ingest.build, settings, stack)
+        app = create_app(
+            "ingest", health=Health(), log=Log("ingest"), routers=runtime.routers, status_of=runtime.status_of
+        )
+        server = uvicorn.Server(uvicorn.Config(app, port=hospital.stow, log_config=None, ws="none", lifespan="off"))
+        serving = asyncio.create_task(server.serve())
+        yield await stack.enter_async_context(database.connected(database_url, schema="index", size=1, health=Health()))
+        server.should_exit = True
+        await serving
+
+
+def made_by(job_id: str, *results: tuple[str, str, str]) -> JobCompleted:
+    """What a job said that it has made: kind, SOP Instance UID and class of each."""
+    made = (
+        Result(kind, uid.rpartition(".")[0].rpartition(".")[0], uid.rpartition(".")[0], uid, sop_class)
+        for kind, uid, sop_class in results
+    )
+    return JobCompleted(job_id, tuple(made))
+
+
+async def test_results_reach_a_pacs_and_when_it_is_back_a_dicomweb_service(
+    hospital: Hospital, postgres_url: str
+) -> None:
     taken: dict[str, str] = {}
 
     def keep(event: Any) -> int:
@@ -802,30 +853,63 @@ async def test_a_result_reaches_a_pacs_that_takes_no_compression(hospital: Hospi
 
     port, before = free_port(), hospital.peers.read_text()
     hospital.peers.write_text(f"{before}\nPACS=127.0.0.1:{port}\n")
-    made = [
-        Result(kind, uid.rpartition(".")[0].rpartition(".")[0], uid.rpartition(".")[0], uid, sop_class)
-        for kind, uid, sop_class in (
-            ("STL", f"{ROOT}.4.1.1", MR),
-            ("STL", f"{ROOT}.1.1.1", CT),
-            ("SEG", f"{ROOT}.2.1.1", CT),
-        )
-    ]
-    event = JobCompleted("sent-on", tuple(made))
+    wanted = (f"{ROOT}.4.1.1", f"{ROOT}.1.1.1")
+    event = made_by("sent-on", ("STL", wanted[0], MR), ("STL", wanted[1], CT), ("SEG", f"{ROOT}.2.1.1", CT))
     client = await nats.connect(hospital.nats_url)
     pacs = AE("PACS")
     for sop_class in (CT, MR):
         pacs.add_supported_context(sop_class, ExplicitVRLittleEndian)
     server = pacs.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, keep)])
+    records: list[AuditRecorded] = []
+
+    async def recorded(number: int) -> None:
+        while sum(record.detail == "result" for record in records) < number:
+            records.extend(record for record in await hospital.records() if record.action == "transfer-out")
+
     try:
         await client.jetstream().publish(event.subject, event.to_bytes(), headers={"Nats-Msg-Id": "sent-on.completed"})
-        while len(taken) < 2:
-            await asyncio.sleep(0.05)
-        records = [record for record in await hospital.records() if record.job_id == "sent-on"]
+        await recorded(1)  # the service is away, and holds nobody up
+        assert taken == dict.fromkeys(wanted, str(ExplicitVRLittleEndian))
+        async with second_store(hospital, postgres_url) as second:
+            await recorded(2)
+            # Byte for byte as they are stored, in the compression in which they are.
+            digests = "SELECT sop_instance_uid, digest FROM index.instance WHERE sop_instance_uid = ANY ($1::text[])"
+            arrived = await second.fetch(digests, wanted)
+            assert len(arrived) == 2
+            assert set(arrived) == set(await hospital.pool.fetch(digests, wanted))
+            assert await second.fetchval("SELECT count(*) FROM index.instance") == 2
     finally:
         await client.close()
         hospital.peers.write_text(before)
+        assert server is not None
         await asyncio.to_thread(server.shutdown)
-    assert taken == dict.fromkeys((f"{ROOT}.4.1.1", f"{ROOT}.1.1.1"), str(ExplicitVRLittleEndian))
-    assert [(one.action, one.outcome, one.destination, one.instances) for one in records] == [
-        ("transfer-out", "success", "PACS", 2)
+    url = f"http://127.0.0.1:{hospital.stow}/dicom-web"
+    told = [(one.outcome, one.destination, one.destination_address, one.instances) for one in records if one.job_id]
+    assert told == [("success", "PACS", "127.0.0.1", 2), ("success", url, "127.0.0.1", 2)]
+    read = [(one.service, one.destination) for one in records if not one.job_id]
+    assert sorted(read) == [("archive", "PACS")] * 2 + [("archive", url)] * 2  # to whom, before the first byte
+
+
+async def test_what_a_service_refuses_is_kept_aside_with_the_reason_and_can_be_said_again(
+    hospital: Hospital, postgres_url: str
+) -> None:
+    client = await nats.connect(hospital.nats_url)
+    streams = client.jetstream()
+    dead = await streams.subscribe(
+        f"{subjects.DEAD}.bridge-results-due-2", config=ConsumerConfig(deliver_policy=DeliverPolicy.NEW)
+    )
+    event = made_by("refused", ("STL", f"{ROOT}.5.1.1", CT), ("STL", f"{ROOT}.99.1.1", CT))
+    due = ResultsDue("refused", f"http://127.0.0.1:{hospital.stow}/dicom-web", event.results)
+    async with second_store(hospital, postgres_url) as second:
+        await streams.publish(subjects.RESULT_QUEUES[1], due.to_bytes(), headers={"Nats-Msg-Id": "refused.due"})
+        letter = await dead.next_msg(30)
+        assert letter.headers is not None
+        assert letter.headers["Plexus-Reason-Code"] == "result-gone"
+        assert ResultsDue.from_bytes(letter.data) == due
+        assert await second.fetchval("SELECT count(*) FROM index.instance") == 1  # the one that is there has arrived
+    records = [record for record in await hospital.records() if record.job_id == "refused"]
+    assert [(one.outcome, one.reason_code, one.instances) for one in records] == [
+        ("success", "", 1),
+        ("failure", "result-gone", 1),
     ]
+    await client.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from typing import Any, Final
 
 import grpc
@@ -33,7 +33,7 @@ _HELD: Final = {
 
 
 class ArchiveLibrary:
-    """`Library` by gRPC.
+    """`Results`, and so `Library`, by gRPC.
 
     Args:
         channel: to the archive.
@@ -83,18 +83,33 @@ class ArchiveLibrary:
     ) -> AsyncGenerator[bytes]:
         """See `Library.read`: the file's preamble and file meta information are left out."""
         as_stored = transfer_syntax_uid == place.transfer_syntax_uid
+        whole = self._file(place, "" if as_stored else transfer_syntax_uid, principal, to)
+        async with aclosing(whole) as chunks, aclosing(_data_set(chunks)) as data_set:
+            async for data in data_set:
+                yield data
+
+    async def file(self, place: Place, principal: Principal, *, to: Recipient | None = None) -> AsyncGenerator[bytes]:
+        """See `Results.file`."""
+        async with aclosing(self._file(place, "", principal, to)) as chunks:
+            async for data in chunks:
+                yield data
+
+    async def _file(
+        self, place: Place, transfer_syntax_uid: str, principal: Principal, to: Recipient | None
+    ) -> AsyncGenerator[bytes]:
+        """The file, as stored or in another transfer syntax."""
         request = calls.ReadInstanceRequest(
             study_instance_uid=place.study_instance_uid,
             series_instance_uid=place.series_instance_uid,
             sop_instance_uid=place.sop_instance_uid,
-            transfer_syntax_uid="" if as_stored else transfer_syntax_uid,
-            destination=to.ae_title if to else "",
+            transfer_syntax_uid=transfer_syntax_uid,
+            destination=to.name if to else "",
             destination_address=to.host if to else "",
         )
         with _faults(), rpc.call("plexus.archive.v1.Archive/ReadInstance", principal) as metadata:
             call = self._stub.ReadInstance(request, metadata=metadata)
             try:
-                async for data in _data_set(self._chunks(call)):
+                async for data in self._chunks(call):
                     yield data
             finally:
                 call.cancel()  # nothing, once it is read to its end
@@ -123,7 +138,7 @@ class ArchiveLibrary:
             yield chunk.data
 
 
-async def _data_set(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _data_set(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
     """The file without what comes before its data set; that fits into its first chunk."""
     first = True
     async for chunk in chunks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from io import BytesIO
 from typing import Final
@@ -14,8 +14,11 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 
 from services.bridge.adapters.line import Caller, Lend, Line
+from services.bridge.destinations import Entity
 from services.bridge.errors import AbandonedError, UnreachableError
-from services.bridge.exchanging import Place, Recipient
+from services.bridge.exchanging import Address, Place, Recipient, chosen, proposals
+from services.bridge.model import NO_SUCH_SOP_CLASS
+from services.bridge.outlets import Parcel
 from services.bridge.ports import Addresses, Exchange
 
 _MEDIUM: Final = 0
@@ -42,6 +45,11 @@ class AssociationSink:
         line.hasten()
         announced = line.assoc.dimse.maximum_pdu_size
         self._pdu_bytes = min(announced, _LONGEST_PDU) if announced else _LONGEST_PDU
+
+    @property
+    def over(self) -> bool:
+        """Whether the association is, so that nothing is accepted any more."""
+        return self._line.gone
 
     def accepted(self, sop_class_uid: str) -> Sequence[str]:
         """See `Sink.accepted`; none once the association is over."""
@@ -102,33 +110,52 @@ def _fragments(data: bytes, size: int) -> Iterator[tuple[bytes, bool]]:
         yield data[start : start + size], start + size >= len(data)
 
 
+class AssociationCounter:
+    """`Counter` over an association."""
+
+    def __init__(self, sink: AssociationSink) -> None:
+        self._sink = sink
+
+    async def hand_in(self, parcel: Parcel) -> int | None:
+        """See `Counter.hand_in`: as stored where the peer takes that, else uncompressed."""
+        if self._sink.over:
+            return None
+        syntax = chosen(parcel.place, self._sink.accepted(parcel.place.sop_class_uid))
+        if syntax is None:
+            return NO_SUCH_SOP_CLASS
+        async with aclosing(parcel.data_set(syntax)) as chunks:
+            return await self._sink.store(parcel.place, syntax, chunks)
+
+
 class AssociationOutlet:
     """`Outlet` by associations that we open of our own accord."""
 
-    def __init__(self, caller: Caller, addresses: Addresses, *, ae_title: str) -> None:
+    def __init__(self, entity: Entity, caller: Caller, addresses: Addresses, *, ae_title: str) -> None:
+        self._entity = entity
         self._caller = caller
         self._addresses = addresses
         self._ae_title = ae_title
 
-    def of(self, ae_title: str) -> Recipient | None:
-        """See `Outlet.of`."""
-        address = self._addresses.of(ae_title)
-        return Recipient(ae_title, address.host) if address else None
+    def recipient(self) -> Recipient | None:
+        """See `Outlet.recipient`."""
+        address = self._address()
+        return Recipient(self._entity.name, address.host) if address else None
 
     @asynccontextmanager
-    async def open(
-        self, ae_title: str, proposals: Sequence[tuple[str, tuple[str, ...]]]
-    ) -> AsyncIterator[AssociationSink]:
-        """See `Outlet.open`."""
-        address = self._addresses.of(ae_title)
+    async def open(self, places: Sequence[Place]) -> AsyncIterator[AssociationCounter]:
+        """See `Outlet.open`: one association for all of them."""
+        address = self._address()
         if address is None:
             raise UnreachableError("peer-unknown")
-        called = self._caller.call(ae_title, address, proposals, calling=self._ae_title)
+        called = self._caller.call(self._entity.name, address, proposals(places), calling=self._ae_title)
         line = await asyncio.to_thread(called.__enter__)
         try:
-            yield AssociationSink(line, asyncio.to_thread, first_message_id=0)
+            yield AssociationCounter(AssociationSink(line, asyncio.to_thread, first_message_id=0))
         finally:
             await asyncio.to_thread(called.__exit__, None, None, None)
+
+    def _address(self) -> Address | None:
+        return self._entity.address or self._addresses.of(self._entity.name)
 
 
 class AssociationDestinations:

@@ -149,7 +149,7 @@ class FakeTransfers:
 
     async def failed(self, request: Request, to: Recipient, studies: Mapping[str, int], reason: str) -> None:
         """Remember."""
-        self.failures.append((to.ae_title, dict(studies), reason))
+        self.failures.append((to.name, dict(studies), reason))
 
 
 class FakeRequests:

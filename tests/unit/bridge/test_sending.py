@@ -1,26 +1,28 @@
-"""Results sent on: to whom, how often, and what is told of it; to a real storage SCP and to ones that are away."""
+"""Results sent on: to whom, in which order, how often, and what is told of it."""
 
 from __future__ import annotations
 
-import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from pynetdicom import AE, evt
 from pynetdicom.sop_class import EncapsulatedPDFStorage, SegmentationStorage  # type: ignore[attr-defined]
 
-from services.bridge.adapters.line import Caller
-from services.bridge.adapters.storing import AssociationOutlet
+from services.bridge.destinations import rules
 from services.bridge.errors import UnheldError, UnreachableError
-from services.bridge.exchanging import Address, Place, Recipient
+from services.bridge.exchanging import Place, Recipient
 from services.bridge.information import Retrieval
-from services.bridge.sending import Sending, rules
+from services.bridge.outlets import Parcel
+from services.bridge.sending import Dispatch, Queued, Sending
+from services.bridge.subscriptions import sending_subscriptions
+from services.chassis.bus import Delivery
+from services.chassis.faults import PassingFault
 from services.chassis.log import Log
 from services.chassis.principal import Principal
-from services.contracts.events import AuditRecorded, JobCompleted, Result
-from services.launcher.settings import free_port
+from services.contracts import subjects
+from services.contracts.events import AuditRecorded, JobCompleted, Result, ResultsDue
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 CLASSES = {"SEG": str(SegmentationStorage), "PDF": str(EncapsulatedPDFStorage)}
@@ -32,162 +34,182 @@ def completed(*kinds: str) -> JobCompleted:
     return JobCompleted("job-1", tuple(made))
 
 
-class Shelf:
-    """A library that has results."""
+def due(*kinds: str, to: str = "PACS") -> ResultsDue:
+    return ResultsDue("job-1", to, completed(*kinds).results)
 
-    def __init__(self, event: JobCompleted) -> None:
-        self.results = {result.sop_instance_uid: result for result in event.results}
-        self.read_for: list[Recipient | None] = []
+
+class Shelf:
+    """A library that has results, and gives them in an order of its own."""
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        self.results = {result.sop_instance_uid: result for result in results}
 
     async def locate(self, retrieval: Retrieval, principal: Principal) -> list[Place]:
-        found = [self.results[uid] for uid in retrieval.instances if uid in self.results]
+        found = [self.results[uid] for uid in reversed(retrieval.instances) if uid in self.results]
         return [
             Place(one.study_instance_uid, one.series_instance_uid, one.sop_instance_uid, one.sop_class_uid, EXPLICIT, 9)
             for one in found
         ]
 
-    def read(
-        self, place: Place, transfer_syntax_uid: str, principal: Principal, *, to: Recipient | None = None
-    ) -> AsyncGenerator[bytes]:
-        self.read_for.append(to)
-        return self._data()
-
-    async def _data(self) -> AsyncGenerator[bytes]:
+    async def file(self, place: Place, principal: Principal, *, to: Recipient | None = None) -> AsyncGenerator[bytes]:
         yield DATA
 
 
-class Peers:
-    """Peers that take what they take."""
+class Pacs:
+    """An outlet that answers with its statuses in turn, the last one for ever; a fault among them is raised."""
 
-    def __init__(self, **statuses: int | None) -> None:
-        self.statuses = statuses
-        self.taken: list[tuple[str, str]] = []
+    def __init__(self, *statuses: int | Exception | None) -> None:
+        self.statuses = list(statuses)
+        self.taken: list[str] = []
+        self.read_for: list[Recipient | None] = []
 
-    def of(self, ae_title: str) -> Recipient | None:
-        return Recipient(ae_title, "192.0.2.7")
+    def recipient(self) -> Recipient:
+        return Recipient("PACS", "192.0.2.7")
 
     @asynccontextmanager
-    async def open(self, ae_title: str, proposals: Sequence[tuple[str, tuple[str, ...]]]) -> AsyncIterator[Any]:
-        if self.statuses[ae_title] is None:
-            raise UnreachableError("peer-away")
-        peers = self
+    async def open(self, places: Sequence[Place]) -> AsyncIterator[Pacs]:
+        yield self
 
-        class Sink:
-            def accepted(self, sop_class_uid: str) -> Sequence[str]:
-                return (EXPLICIT,)
-
-            async def store(self, place: Place, syntax: str, chunks: AsyncIterator[bytes]) -> int | None:
-                status = peers.statuses[ae_title]
-                if status == 0:
-                    peers.taken.append((ae_title, place.sop_instance_uid))
-                return status
-
-        yield Sink()
+    async def hand_in(self, parcel: Parcel) -> int | None:
+        self.read_for.append(parcel.to)
+        status = self.statuses.pop(0) if len(self.statuses) > 1 else self.statuses[0]
+        if isinstance(status, Exception):
+            raise status
+        if status == 0:
+            self.taken.append(parcel.place.sop_instance_uid)
+        return status
 
 
 class Said:
+    """A bus that keeps what is said, each message once."""
+
     def __init__(self) -> None:
-        self.records: list[AuditRecorded] = []
+        self.messages: dict[str | None, Any] = {}
 
     async def say(self, event: Any, *, message_id: str | None = None) -> None:
-        self.records.append(event)
+        self.messages.setdefault(message_id, event)
+
+    @property
+    def told(self) -> list[tuple[str, str, str, int]]:
+        """Outcome, reason, destination and number of the audit records."""
+        records = [one for one in self.messages.values() if isinstance(one, AuditRecorded)]
+        assert {one.action for one in records} <= {"transfer-out"}
+        assert all(re.fullmatch(r"[0-9a-f]{32}", one.record_id) for one in records)  # as `audit` takes it
+        return [(one.outcome, one.reason_code, one.destination, one.instances) for one in records]
 
 
-def sending(event: JobCompleted, told: str, outlet: Any) -> tuple[Sending, Said]:
+def sending(pacs: Pacs, *kinds: str) -> tuple[Sending, Said]:
+    said, library = Said(), Shelf(completed(*kinds).results)
+    outlets: Any = {"PACS": pacs}
+    return Sending(outlets, library=library, events=said, log=Log("bridge")), said  # type: ignore[arg-type]
+
+
+async def test_each_destination_that_wants_a_result_has_one_message_in_a_queue_of_its_own() -> None:
     said = Said()
-    library: Any = Shelf(event)
-    return Sending(rules(told), library=library, outlet=outlet, events=said, log=Log("bridge")), said  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("told", ["PACS", "PACS=", "=SEG", "PACS=SEGG", "A-VERY-LONG-AE-TITLE=SEG"])
-def test_a_rule_that_is_none_is_refused(told: str) -> None:
-    with pytest.raises(ValueError, match="entry 1"):
-        rules(told)
-
-
-def test_rules_name_kinds_or_all_of_them() -> None:
-    found = rules("PACS=seg SR, VNA=*")
-    assert found["PACS"] == {"SEG", "SR"}
-    assert "PDF" in found["VNA"]
-    assert rules("") == {}
-
-
-async def test_each_peer_gets_the_kinds_that_it_wants_and_the_log_says_so() -> None:
-    event, peers = completed("SEG", "PDF"), Peers(PACS=0, VNA=0, MWL=0)
-    sender, said = sending(event, "PACS=SEG, VNA=*, MWL=KO", peers)
-    await sender.send(event)
-    assert peers.taken == [("PACS", "1.3.1"), ("VNA", "1.3.1"), ("VNA", "1.3.2")]
-    read_for = sender._library.read_for  # type: ignore[attr-defined]  # the shelf's own
-    assert [to.ae_title for to in read_for] == ["PACS", "VNA", "VNA"]  # the archive's record says to whom
-    assert [(one.action, one.outcome, one.destination, one.instances) for one in said.records] == [
-        ("transfer-out", "success", "PACS", 1),
-        ("transfer-out", "success", "VNA", 2),
+    url = "https://pacs.example/dicom-web"
+    dispatch = Dispatch(rules(f"PACS=SEG, {url}=*, MWL=KO"), queues=said)
+    for _ in range(2):
+        await dispatch.hear(completed("SEG", "PDF"))
+    queued: list[Queued] = list(said.messages.values())
+    assert [(one.subject, one.due.destination, [r.kind for r in one.due.results]) for one in queued] == [
+        (subjects.RESULT_QUEUES[0], "PACS", ["SEG"]),
+        (subjects.RESULT_QUEUES[1], url, ["SEG", "PDF"]),
     ]
+    assert ResultsDue.from_bytes(queued[1].to_bytes()) == queued[1].due
+    assert queued[1].schema == "plexus.events.v1.ResultsDue"
 
 
-async def test_a_peer_that_is_away_gets_its_results_later_and_the_others_get_them_once() -> None:
-    event, peers = completed("SEG"), Peers(PACS=None, VNA=0)
-    sender, said = sending(event, "PACS=*, VNA=*", peers)
-    with pytest.raises(UnreachableError):
-        await sender.send(event)
-    peers.statuses["PACS"] = 0
-    await sender.send(event)
-    await sender.send(event)
-    assert peers.taken == [("VNA", "1.3.1"), ("PACS", "1.3.1")]
-    assert [one.destination for one in said.records] == ["VNA", "PACS"]
+async def test_results_arrive_in_the_order_in_which_they_were_made_and_the_log_says_to_whom() -> None:
+    pacs = Pacs(0)
+    sender, said = sending(pacs, "SEG", "PDF", "SEG")
+    await sender.send(due("SEG", "PDF", "SEG"), "m")
+    assert pacs.taken == ["1.3.1", "1.3.2", "1.3.3"]
+    assert [to.name for to in pacs.read_for if to] == ["PACS"] * 3  # the archive's record of each says to whom
+    assert said.told == [("success", "", "PACS", 3)]
 
 
-async def test_a_peer_without_room_is_asked_again_and_one_that_refuses_is_not() -> None:
-    event = completed("SEG")
-    sender, said = sending(event, "PACS=*", Peers(PACS=0xA700))
-    with pytest.raises(UnreachableError, match="peer"):
-        await sender.send(event)
-    assert said.records == []
-    sender, said = sending(event, "PACS=*", Peers(PACS=0xC000))
-    with pytest.raises(UnheldError, match="refused"):
-        await sender.send(event)
-    assert [(one.outcome, one.reason_code) for one in said.records] == [("failure", "peer-refused-result")]
-
-
-async def test_a_result_that_was_deleted_is_not_waited_for() -> None:
-    event = completed("SEG")
-    sender, _ = sending(completed(), "PACS=*", Peers(PACS=0))
-    with pytest.raises(UnheldError, match="no longer"):
-        await sender.send(event)
-
-
-class Book:
-    def __init__(self, port: int) -> None:
-        self.port = port
-
-    def of(self, ae_title: str) -> Address | None:
-        return Address("127.0.0.1", self.port) if ae_title == "PACS" else None
-
-
-async def test_a_storage_scp_has_it_byte_by_byte_and_a_class_that_it_does_not_know_is_told() -> None:
-    taken: list[tuple[str, bytes]] = []
-
-    def handle(event: Any) -> int:
-        taken.append((event.assoc.requestor.ae_title, event.request.DataSet.getvalue()))
-        return 0
-
-    pacs = AE("PACS")
-    pacs.add_supported_context(SegmentationStorage)
-    port = free_port()
-    server = pacs.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, handle)])
-    try:
-        outlet = AssociationOutlet(Caller(max_pdu_bytes=65536, patience=20.0), Book(port), ae_title="PLEXUS")
-        event = completed("SEG")
-        sender, _ = sending(event, "PACS=*", outlet)
-        await sender.send(event)
-        assert taken == [("PLEXUS", DATA)]
-        event = completed("SEG", "PDF")
-        sender, said = sending(event, "PACS=*", outlet)
-        with pytest.raises(UnheldError, match="SOP class"):
-            await sender.send(event)
-        assert [one.reason_code for one in said.records] == ["peer-takes-no-such-class"]
-        sender, _ = sending(event, "ELSEWHERE=*", outlet)
+async def test_what_was_taken_before_the_destination_went_away_is_not_sent_again() -> None:
+    pacs = Pacs(0, None, UnreachableError("peer-busy"), 0)
+    sender, said = sending(pacs, "SEG", "PDF")
+    for _ in range(2):
         with pytest.raises(UnreachableError):
-            await sender.send(event)
-    finally:
-        await asyncio.to_thread(server.shutdown)
+            await sender.send(due("SEG", "PDF"), "m")
+    assert said.told == []
+    await sender.send(due("SEG", "PDF"), "m")
+    assert pacs.taken == ["1.3.1", "1.3.2"]
+    assert said.told == [("success", "", "PACS", 2)]
+
+
+async def test_a_destination_without_room_is_asked_again() -> None:
+    sender, said = sending(Pacs(0xA701), "SEG")
+    with pytest.raises(PassingFault, match="no room"):
+        await sender.send(due("SEG"), "m")
+    assert said.told == []
+
+
+@pytest.mark.parametrize("status", [0xB000, 0xB007, 0x0107, 0x0116, 0x0111])
+async def test_a_warning_and_the_answer_that_it_is_there_already_are_successes(status: int) -> None:
+    sender, said = sending(Pacs(status), "SEG")
+    await sender.send(due("SEG"), "m")
+    assert said.told == [("success", "", "PACS", 1)]
+
+
+@pytest.mark.parametrize(
+    ("refusal", "code"),
+    [
+        (0xC000, "peer-refused-result"),
+        (0x0122, "peer-takes-no-such-class"),
+        (UnheldError("peer-forbids", "no"), "peer-forbids"),
+    ],
+)
+async def test_a_result_that_is_refused_keeps_none_of_the_others_back(refusal: int | Exception, code: str) -> None:
+    pacs = Pacs(0, refusal, 0)
+    sender, said = sending(pacs, "SEG", "PDF", "SEG")
+    with pytest.raises(UnheldError) as fault:
+        await sender.send(due("SEG", "PDF", "SEG"), "m")
+    assert fault.value.code == code
+    assert pacs.taken == ["1.3.1", "1.3.3"]
+    await sender.give_up(due("SEG", "PDF", "SEG"), "m", fault.value)
+    assert said.told == [("success", "", "PACS", 2), ("failure", code, "PACS", 1)]
+
+
+async def test_a_result_that_was_deleted_is_not_waited_for_and_the_others_arrive() -> None:
+    pacs = Pacs(0)
+    sender, _ = sending(pacs, "SEG")
+    with pytest.raises(UnheldError, match="no longer"):
+        await sender.send(due("SEG", "PDF"), "m")
+    assert pacs.taken == ["1.3.1"]
+
+
+async def test_what_no_rule_names_any_more_is_kept_aside() -> None:
+    sender, said = sending(Pacs(0), "SEG")
+    with pytest.raises(UnheldError) as fault:
+        await sender.send(due("SEG", to="ELSEWHERE"), "m")
+    await sender.give_up(due("SEG", to="ELSEWHERE"), "m", fault.value)
+    assert said.told == [("failure", "destination-not-in-rules", "ELSEWHERE", 1)]
+
+
+async def test_a_message_sent_again_by_an_operator_sends_all_of_it_again() -> None:
+    pacs = Pacs(0)
+    sender, said = sending(pacs, "SEG")
+    for message in ("m", "m.again"):
+        await sender.send(due("SEG"), message)
+    assert pacs.taken == ["1.3.1", "1.3.1"]
+    assert len(said.told) == 2
+
+
+async def test_every_queue_is_heard_in_order_and_what_cannot_be_read_is_given_up_quietly() -> None:
+    sender, said = sending(Pacs(0), "SEG")
+    heard = sending_subscriptions(Dispatch(rules("PACS=*"), queues=said), sender)
+    assert [one.subject for one in heard] == [subjects.JOB_COMPLETED, *subjects.RESULT_QUEUES]
+    assert {one.concurrency for one in heard} == {1}
+    await heard[0].handle(Delivery("", completed("SEG").to_bytes(), "", 1))
+    (queued,) = said.messages.values()
+    await heard[1].handle(Delivery("", queued.to_bytes(), "m", 1))
+    assert said.told == [("success", "", "PACS", 1)]
+    junk = Delivery("", b"\xff\xff", "m", 1)
+    with pytest.raises(UnheldError) as fault:
+        await heard[1].handle(junk)
+    assert heard[1].failed is not None
+    await heard[1].failed(junk, fault.value)
+    assert len(said.told) == 1

@@ -41,3 +41,19 @@ def test_tls_needs_a_certificate_and_its_key(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PLEXUS_BRIDGE_TLS_CERTIFICATE", "/tls/own.pem")
     monkeypatch.setenv("PLEXUS_BRIDGE_TLS_KEY", "/tls/own.key")
     assert Settings().dimse_tls_port == 2762
+
+
+def test_results_go_to_entities_and_to_dicomweb_services_by_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLEXUS_BRIDGE_SEND_RESULTS", "PACS=SEG, https://pacs.example/dicom-web=*")
+    assert [rule.destination.name for rule in Settings().rules] == ["PACS", "https://pacs.example/dicom-web"]
+    monkeypatch.setenv("PLEXUS_BRIDGE_SEND_RESULTS", "http://pacs.example/dicom-web=*")
+    with pytest.raises(ValidationError, match="send_results: entry 1 is not https"):
+        Settings()
+    monkeypatch.setenv("PLEXUS_BRIDGE_STOW_PLAIN_HOSTS", "vna.example, pacs.example")
+    assert len(Settings().rules) == 1
+
+
+def test_our_certificate_for_services_needs_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLEXUS_BRIDGE_STOW_CERTIFICATE_FILE", "/tls/own.pem")
+    with pytest.raises(ValidationError, match="stow_key_file"):
+        Settings()

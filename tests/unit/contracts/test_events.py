@@ -83,7 +83,7 @@ def test_bytes_of_something_else_are_unreadable(cls: type[Event]) -> None:
 def test_every_subject_is_kept_by_exactly_one_stream_but_the_one_that_may_be_lost() -> None:
     kept = [subject for stream in subjects.STREAMS for subject in stream.subjects]
     assert len(kept) == len(set(kept))
-    assert {cls.subject for cls in SAID} - set(kept) == {subjects.JOB_PROGRESSED}
+    assert {cls.subject for cls in SAID} - {one.removesuffix(".*") for one in kept} == {subjects.JOB_PROGRESSED}
     assert f"{subjects.DEAD}.>" in kept
 
 

@@ -349,6 +349,35 @@ class JobCompleted(_message.Message):
 Global___JobCompleted: _TypeAlias = JobCompleted  # noqa: Y015
 
 @_typing.final
+class ResultsDue(_message.Message):
+    """Results of a job are to go to a destination outside. Said by bridge to itself, on a subject for each of its queues."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    destination: _builtins.str
+    """an AE title, or the URL of a DICOMweb service"""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___Result]: ...
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+        destination: _builtins.str = ...,
+        results: _abc.Iterable[Global___Result] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "job_id", b"job_id", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResultsDue: _TypeAlias = ResultsDue  # noqa: Y015
+
+@_typing.final
 class JobFailed(_message.Message):
     """Said by whichever service found that the job cannot go on. Either zone: no original identifier."""
 
