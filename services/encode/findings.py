@@ -9,7 +9,7 @@ from math import ceil, floor, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.card import Label, Measurement
+from services.contracts.card import Code, Label, Measurement
 from services.encode.errors import CardMismatch
 from services.encode.result import InferredResult
 
@@ -77,6 +77,11 @@ def findings_of(result: InferredResult) -> tuple[Finding, ...]:
 def whole_measured(result: InferredResult) -> tuple[tuple[Measurement, float], ...]:
     """What was measured of the whole input: of a card without labels."""
     return () if result.card.labels else _measured(result)[0]
+
+
+def unit_text(unit: Code) -> str:
+    """A unit for people: UCUM codes with brackets and braces are for machines."""
+    return unit.meaning if set(unit.code) & set("[]{}") else unit.code
 
 
 def _measured(result: InferredResult) -> list[tuple[tuple[Measurement, float], ...]]:

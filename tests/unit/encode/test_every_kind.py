@@ -27,8 +27,8 @@ from tests.unit.encode.test_dciodvfy import NEEDED
 ALL = [kind.value for kind in ResultKind]
 ENCODER = HighdicomEncoder(omit_empty_frames=True)
 EXPECTED = {
-    "CT volume": {"SEG": 1, "PM": 1, "SC": 3, "GSPS": 1, "STL": 2, "KO": 1, "PDF": 1, "SR": 1},
-    "enhanced CT": {"SEG": 1, "PM": 1, "SC": 3, "GSPS": 1, "STL": 2, "KO": 1, "PDF": 1, "SR": 1},
+    "CT volume": {"SEG": 1, "PM": 1, "SC": 3, "GSPS": 1, "BLEND": 1, "STL": 2, "KO": 1, "PDF": 1, "SR": 1},
+    "enhanced CT": {"SEG": 1, "PM": 1, "SC": 3, "GSPS": 1, "BLEND": 1, "STL": 2, "KO": 1, "PDF": 1, "SR": 1},
     "CR": {"SEG": 1, "SC": 1, "GSPS": 1, "KO": 1, "PDF": 1, "SR": 1},
     "US loop": {"SEG": 1, "SC": 3, "GSPS": 1, "KO": 1, "PDF": 1, "SR": 1},
     "tiled SM": {"SEG": 1, "SC": 2, "KO": 1, "PDF": 1, "SR": 1},

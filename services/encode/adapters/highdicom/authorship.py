@@ -90,7 +90,7 @@ class Authorship:
             "series_date": today,
             "series_time": now,
             # A presentation state has a date of its own.
-            **({} if kind is Kind.GSPS else {"content_date": today, "content_time": now}),
+            **({} if kind in (Kind.GSPS, Kind.BLEND) else {"content_date": today, "content_time": now}),
             # highdicom knows fewer character sets than senders use: `sign` sets the one of the source.
             "specific_character_set": None,
         }

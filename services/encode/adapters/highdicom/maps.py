@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import highdicom as hd
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
@@ -27,7 +28,7 @@ def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
     if values is None or card.map is None:
         raise CardMismatch("it has no map")
     there = np.isfinite(values)
-    low, high = (float(values[there].min()), float(values[there].max())) if there.any() else (0.0, 0.0)
+    low, high = extent(values) or (0.0, 0.0)
     nothing = _below(low, high)
     mapping = hd.pm.RealWorldValueMapping(
         lut_label=code_string(card.map.name),
@@ -57,6 +58,12 @@ def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
     ds.Laterality = sources.first.get("Laterality")
     author.sign(ds)
     return ds
+
+
+def extent(values: NDArray[np.float32]) -> tuple[float, float] | None:
+    """The smallest and the largest value of a map; None where the model had nothing to say at all."""
+    there = np.isfinite(values)
+    return (float(values[there].min()), float(values[there].max())) if there.any() else None
 
 
 def _below(low: float, high: float) -> float:

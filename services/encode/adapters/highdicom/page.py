@@ -9,7 +9,7 @@ from services.encode.adapters.highdicom.authorship import PRODUCT, PRODUCT_VERSI
 from services.encode.adapters.highdicom.images import Pictures
 from services.encode.adapters.highdicom.source import Sources
 from services.encode.adapters.pdf import HEIGHT, WIDTH, Page, wrapped
-from services.encode.findings import Finding, boxes_of, whole_measured
+from services.encode.findings import Finding, boxes_of, unit_text, whole_measured
 from services.encode.model import Task
 
 _MARGIN = 50
@@ -76,9 +76,7 @@ def _findings(task: Task, findings: Sequence[Finding]) -> list[str]:
 
 def _measured(item: tuple[Measurement, float]) -> str:
     measurement, value = item
-    unit = measurement.unit
-    # UCUM codes with brackets and braces are for machines.
-    return f"{measurement.name} {value:.5g} {unit.meaning if set(unit.code) & set('[]{}') else unit.code}"
+    return f"{measurement.name} {value:.5g} {unit_text(measurement.unit)}"
 
 
 def _pictures(page: Page, y: float, pictures: Pictures) -> None:
