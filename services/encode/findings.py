@@ -79,6 +79,12 @@ def whole_measured(result: InferredResult) -> tuple[tuple[Measurement, float], .
     return () if result.card.labels else _measured(result)[0]
 
 
+def extent(values: NDArray[np.float32]) -> tuple[float, float] | None:
+    """The smallest and the largest value of a map; None where the model had nothing to say at all."""
+    there = np.isfinite(values)
+    return (float(values[there].min()), float(values[there].max())) if there.any() else None
+
+
 def unit_text(unit: Code) -> str:
     """A unit for people: UCUM codes with brackets and braces are for machines."""
     return unit.meaning if set(unit.code) & set("[]{}") else unit.code

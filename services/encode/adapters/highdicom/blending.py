@@ -19,12 +19,11 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_palette_files
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship, reference
-from services.encode.adapters.highdicom.maps import extent
 from services.encode.adapters.highdicom.presentation import date_creation, layer_of, srgb
 from services.encode.adapters.highdicom.segmentation import code_string
 from services.encode.adapters.highdicom.source import Plane, Sources, frame_value, window_of
 from services.encode.errors import CardMismatch
-from services.encode.findings import unit_text
+from services.encode.findings import extent, unit_text
 from services.encode.model import Kind, Task
 
 OPACITY = 0.4

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import highdicom as hd
 import numpy as np
-from numpy.typing import NDArray
 from pydicom import Dataset
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
@@ -13,6 +12,7 @@ from services.encode.adapters.highdicom.segmentation import code_string, organis
 from services.encode.adapters.highdicom.source import Sources
 from services.encode.adapters.highdicom.stand_ins import settle, stand_ins
 from services.encode.errors import CardMismatch
+from services.encode.findings import extent
 from services.encode.model import Kind, Task
 
 
@@ -58,12 +58,6 @@ def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
     ds.Laterality = sources.first.get("Laterality")
     author.sign(ds)
     return ds
-
-
-def extent(values: NDArray[np.float32]) -> tuple[float, float] | None:
-    """The smallest and the largest value of a map; None where the model had nothing to say at all."""
-    there = np.isfinite(values)
-    return (float(values[there].min()), float(values[there].max())) if there.any() else None
 
 
 def _below(low: float, high: float) -> float:

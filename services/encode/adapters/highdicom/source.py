@@ -96,6 +96,12 @@ class Sources:
         """Whether a reference to a frame of `instance` needs its number (PS3.3 10.3)."""
         return "NumberOfFrames" in instance
 
+    @property
+    def is_one_picture(self) -> bool:
+        """Whether it is one picture, if in tiles: no volume, and nothing that goes on over time."""
+        alone = len(self.planes) == 1 and self.layout is Layout.FLAT
+        return alone or (self.layout is Layout.SLIDE and len(self.instances) == 1)
+
     def to_patient(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points in index coordinates (plane, row, column) in the patient, between the planes on their line."""
         places = [plane.place for plane in self.planes if plane.place is not None]
