@@ -21,7 +21,20 @@ from services.encode.model import Document, Kind
 from services.encode.plan import SOP_CLASSES
 from services.encode.surface import surface_of
 from tests.unit.encode.kinds import SOURCES, Source, ct, enhanced, everything
-from tests.unit.encode.made import AXIAL, LEFT, OBLIQUE, PLANES, SERIES, SPACING, STUDY, boxes, card, pseudonym, read
+from tests.unit.encode.made import (
+    AXIAL,
+    LEFT,
+    NAMES,
+    OBLIQUE,
+    PLANES,
+    SERIES,
+    SPACING,
+    STUDY,
+    boxes,
+    card,
+    pseudonym,
+    read,
+)
 from tests.unit.encode.test_dciodvfy import NEEDED
 
 ALL = [kind.value for kind in ResultKind]
@@ -110,6 +123,7 @@ def test_every_document_says_that_an_algorithm_made_it_and_nobody_verified_it(na
         (model,) = (item for item in ds.ContributingEquipmentSequence if item.Manufacturer == "Plexus")
         assert model.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
         assert (model.ManufacturerModelName, model.SoftwareVersions) == ("ct-lung", "1.0.0")
+        assert model.DeviceUID == NAMES.device("ct-lung", "1.0.0") != NAMES.device("ct-lung", "1.0.1")
         assert "not verified" in model.ContributionDescription
         assert "Job job-1" in model.ContributionDescription
         if document.kind in (Kind.SR, Kind.PDF):
