@@ -171,7 +171,8 @@ def nearest(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
 def test_a_phantom_comes_back_at_the_same_place_in_the_patient(name: str) -> None:
     make, orientation, backwards = GEOMETRIES[name]
     source = make()
-    told, arrays = everything(PLANES, results=["SEG", "PM", "STL", "SR"])
+    told, arrays = everything(PLANES, results=["SEG", "PM", "SC", "STL", "SR"])
+    arrays["image"] = arrays["labels"]
     arrays["boxes"] = np.array([[part.start - 0.5 for part in LEFT] + [part.stop - 0.5 for part in LEFT]], np.float32)
     arrays["box_labels"], arrays["box_scores"] = np.array([1], np.uint16), np.array([0.9], np.float32)
     documents = ENCODER.encode(source.task(told, **arrays))
@@ -185,6 +186,15 @@ def test_a_phantom_comes_back_at_the_same_place_in_the_patient(name: str) -> Non
     pm: Any = hd.pm.ParametricMap.from_dataset(one(documents, Kind.PM))
     mapped = pm.get_volume(apply_real_world_transform=False)
     assert nearest(mapped.map_indices_to_reference(np.argwhere(mapped.array == 1.5)), expected) < 0.1
+
+    captured = []
+    for ds in (read(document) for document in documents if document.kind is Kind.SC):
+        rows, columns = np.nonzero(ds.pixel_array == 1)
+        along, down = np.split(np.array(ds.ImageOrientationPatient, float), 2)
+        vertical, horizontal = ds.PixelSpacing
+        at = np.array(ds.ImagePositionPatient, float)
+        captured.append(at + rows[:, None] * vertical * down + columns[:, None] * horizontal * along)
+    assert nearest(np.concatenate(captured), expected) < 0.1
 
     stl = one(documents, Kind.STL)
     data = stl.EncapsulatedDocument[: stl.EncapsulatedDocumentLength]
