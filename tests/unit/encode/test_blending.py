@@ -132,9 +132,9 @@ def _due(grey: Any, colour: Sequence[int], opacity: float) -> Any:
     return opacity * np.array(colour) / 255 + (1 - opacity) * np.repeat(np.asarray(grey)[..., None], 3, axis=-1)
 
 
-DARKEST, HALF, BRIGHTEST = (
-    tuple(apply_color_lut(np.array([[n]], np.uint8), palette="HOT_IRON")[0, 0]) for n in (0, 128, 255)
-)
+SHADES = (0, round(255 * 0.375), round(255 * 0.75))
+"""Where the least, the middle and the most lie on a palette: it ends in white, which over grey is no colour."""
+DARKEST, HALF, BRIGHTEST = (tuple(apply_color_lut(np.array([[n]], np.uint8), palette="HOT_IRON")[0, 0]) for n in SHADES)
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,23 @@ def test_values_between_the_ends_have_the_colours_between_them_and_the_card_may_
 
     other = _documents(source, {"palette": "pet", "opacity": 0.75}, map=heat)
     picture = shown(read(other[Kind.BLEND]), _store(source, other))[place]
-    pet = [apply_color_lut(np.array([[n]], np.uint8), palette="PET")[0, 0] for n in (0, 128, 255)]
+    pet = [apply_color_lut(np.array([[n]], np.uint8), palette="PET")[0, 0] for n in SHADES]
     np.testing.assert_allclose(
         picture[5, 6:9], [_due(grey[n], colour, 0.75) for n, colour in enumerate(pet)], atol=0.005
     )
     (table,) = read(other[Kind.BLEND]).AdvancedBlendingSequence[1].PaletteColorLookupTableSequence
     assert table.PaletteColorLookupTableUID == "1.2.840.10008.1.5.2"
+
+
+def test_a_map_of_one_value_is_bright_and_whatever_is_on_the_map_is_in_colour() -> None:
+    heat = np.full((PLANES, ROWS, COLUMNS), np.nan, np.float32)
+    heat[3] = 2.0
+    source = ct(**WINDOW)
+    documents = _documents(source, map=heat)
+    picture = shown(read(documents[Kind.BLEND]), _store(source, documents))[_place(read_source(source, 3), 0)]
+    grey = np.round(255 * np.arange(ROWS * COLUMNS).reshape(ROWS, COLUMNS) / 480) / 255
+    np.testing.assert_allclose(picture, _due(grey, BRIGHTEST, 0.4), atol=0.005)
+    assert (picture[..., 0] - picture[..., 2] > 0.3).all()
 
 
 def read_source(source: Source, plane: int) -> Dataset:
@@ -228,7 +239,7 @@ def test_it_says_on_screen_that_nobody_verified_it_and_what_the_colours_are() ->
     assert "ReferencedImageSequence" not in annotation, "on every image"
     (text,) = annotation.TextObjectSequence
     assert text.UnformattedTextValue == (
-        "AI, unverified: enhancement from 1.5 (dark) to 3 Standardized Uptake Value body weight"
+        "AI, unverified: enhancement from 1.5 (dark) to 3 (bright) Standardized Uptake Value body weight"
     )
     assert state.GraphicLayerSequence[0].GraphicLayerDescription == "Made by an algorithm, not verified by a person"
     assert (state.Modality, state.ContentLabel) == ("PR", "ENHANCEMENT")

@@ -36,6 +36,7 @@ PALETTES = {
     "PET_20_STEP": "pet20step.dcm",
 }
 """Those of PS3.6 Annex B whose tables are not segmented, which a presentation state may not hold."""
+_BRIGHTEST = 0.75
 _SOURCE, _MAP = 1, 2
 _DISPLAY = hd.pr.AnnotationUnitsValues.DISPLAY
 
@@ -60,7 +61,8 @@ def build_blending(
     images = list(sources.instances)
     colour = int(sources.first.get("SamplesPerPixel") or 1) > 1
     layer = layer_of(author)
-    said = f"AI, unverified: {card.map.name} from {reach[0]:.4g} (dark) to {reach[1]:.4g} {unit_text(card.map.unit)}"
+    ends = f"from {reach[0]:.4g} (dark) to {reach[1]:.4g} (bright) {unit_text(card.map.unit)}"
+    said = f"AI, unverified: {card.map.name} {ends}"
     legend = hd.pr.TextObject(author.text(said, 1024), _DISPLAY, bounding_box=(0.02, 0.02, 0.98, 0.06))
     inputs = [
         hd.pr.AdvancedBlending(
@@ -72,7 +74,7 @@ def build_blending(
         hd.pr.AdvancedBlending(
             [_named(pm)],
             _MAP,
-            voi_lut_transformations=[_whole(*reach)],
+            voi_lut_transformations=[_from_dark_to_bright(*reach)],
             palette_color_lut_transformation=_palette(str(options.get("palette", PALETTE)).upper()),
         ),
     ]
@@ -148,10 +150,16 @@ def _several(value: Any) -> Sequence[int]:
     return () if value is None else value if isinstance(value, Sequence) else (value,)
 
 
-def _whole(low: float, high: float) -> Any:
-    """The window from the smallest to the largest value, exactly (PS3.3 C.11.2.1.3.2): the values are no integers."""
-    width = max(high - low, 1e-6)
-    return hd.pr.SoftcopyVOILUTTransformation((low + high) / 2, width, voi_lut_function="LINEAR_EXACT")
+def _from_dark_to_bright(low: float, high: float) -> Any:
+    """A window that has the smallest value at the palette's beginning and the largest at three quarters of it, exactly
+    (PS3.3 C.11.2.1.3.2): the values are no integers.
+
+    There the palettes are at their most colourful; they end in white, which over grey would be no colour at all. A map
+    of one value alone is all bright.
+    """
+    span = high - low or max(abs(high), 1e-6)
+    width = max(span / _BRIGHTEST, 1e-6)
+    return hd.pr.SoftcopyVOILUTTransformation(high - span + width / 2, width, voi_lut_function="LINEAR_EXACT")
 
 
 def _grey(source: Dataset) -> Any:
