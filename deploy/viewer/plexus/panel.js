@@ -16,6 +16,7 @@ const KINDS = {
   PM: 'Map',
   SC: 'Picture',
   GSPS: 'Markings',
+  BLEND: 'Map over the images',
   PDF: 'Report',
   STL: 'Surface',
   KO: 'Key images',
