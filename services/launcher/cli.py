@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from services.launcher import audit, conflicts, models, quarantine, results
+from services.launcher.commands import audit, conflicts, models, quarantine, results
 from services.launcher.errors import LauncherError
 from services.launcher.mesh import Mesh
 from services.launcher.settings import Settings
@@ -96,7 +96,7 @@ def demo(
 ) -> int:
     """Set up all that is needed, start the mesh, send a chest CT by C-STORE and show what comes of it."""
     from services.launcher import bringup  # late: `--help` and `status` need none of these
-    from services.launcher import demo as demonstration
+    from services.launcher.commands import demo as demonstration
 
     bringup.set_up(console)
     mesh = _mesh(data, port_offset)
@@ -161,7 +161,7 @@ def down(data: Data = None, port_offset: Offset = None) -> None:
 @_command
 def status(data: Data = None, port_offset: Offset = None) -> int:
     """Show every part: state, process, ports, uptime, restarts, memory."""
-    from services.launcher import status as tables
+    from services.launcher.commands import status as tables
 
     told = _running(data, port_offset).state()
     console.print(tables.parts(told))
@@ -179,7 +179,7 @@ def send(  # noqa: PLR0917  # typer reads a command's options from its parameter
     port_offset: Offset = None,
 ) -> int:
     """Send files by C-STORE, each in its own transfer syntax."""
-    from services.launcher import sending
+    from services.launcher.commands import sending
 
     address = f"{host or '127.0.0.1'}:{port or 11112}" if host or port else _running(data, port_offset).address("dimse")
     return sending.run(console, paths, address, called)
@@ -198,7 +198,7 @@ def jobs(  # noqa: PLR0917  # as above
     """List jobs, newest first."""
     from dataclasses import asdict
 
-    from services.launcher import status as tables
+    from services.launcher.commands import status as tables
     from services.launcher.edge import Edge
 
     filters = {"limit": str(limit), **({"study": study} if study else {}), **({"state": state} if state else {})}
@@ -230,7 +230,7 @@ def run_model(  # noqa: PLR0917  # as above
     port_offset: Offset = None,
 ) -> int:
     """Run a model on a study, follow it, and say where its results are."""
-    from services.launcher import running
+    from services.launcher.commands import running
     from services.launcher.edge import Edge
 
     with Edge(_running(data, port_offset).url("edge")) as edge:
@@ -281,7 +281,7 @@ def deidentify(  # noqa: PLR0917  # as above
     data: Data = None,
 ) -> int:
     """De-identify files by a profile (DICOM PS3.15 Annex E), without the mesh. No value of a file is shown."""
-    from services.launcher import deidentify as deidentification
+    from services.launcher.commands import deidentify as deidentification
 
     own = Settings.read(os.environ, data=data, port_offset=None).secrets / "anonymise.key"
     key = key_file or (own if own.exists() else None)
@@ -299,7 +299,7 @@ def trace(
 ) -> None:
     """Show where the time went: one trace as a tree. Works on the data folder, also when the mesh is not up."""
     from services.launcher import spans
-    from services.launcher import trace as trees
+    from services.launcher.commands import trace as trees
 
     folder = _mesh(data, port_offset).settings.spans
     trace_id = spans.trace_of(folder, which.lower())
@@ -343,8 +343,8 @@ def certificates(
     host: Annotated[list[str] | None, typer.Option(help="Another name under which services are reached.")] = None,
 ) -> None:
     """Make certificates for mutual TLS between services, and with NATS and PostgreSQL (PLEXUS_<SERVICE>_TLS_FOLDER)."""
-    from services.launcher import certificates as making
     from services.launcher import registry
+    from services.launcher.commands import certificates as making
 
     making.make(folder, registry.certified(), days=days, hosts=host or ())
     console.print(f"{len(registry.certified())} certificates in {folder}, valid for {days} days", highlight=False)
@@ -362,7 +362,7 @@ def export(
     port_offset: Offset = None,
 ) -> int:
     """Write studies of the archive into a folder, as they are stored or de-identified."""
-    from services.launcher import export as exporting
+    from services.launcher.commands import export as exporting
 
     edge = _running(data, port_offset).url("edge")
     return exporting.run(console, edge, studies, output, deidentified=deidentified)
@@ -405,7 +405,8 @@ def logs(
 @_command
 def test(context: typer.Context) -> int:
     """Check everything: format, lint, types, contracts, generated code, tests. What follows -- goes to pytest."""
-    from services.launcher import bringup, checks
+    from services.launcher import bringup
+    from services.launcher.commands import checks
 
     checks.ensure_programs()
     bringup.set_up(console)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from rich.console import Console
 
-from services.launcher import running
+from services.launcher.commands import running
 from services.launcher.edge import Edge
 from tests.integration.ups_client import attribute, coded, workitem
 from tests.mesh import Site

@@ -11,7 +11,7 @@ import pytest
 from pydicom import dcmread
 from rich.console import Console
 
-from services.launcher import export
+from services.launcher.commands import export
 from services.launcher.errors import LauncherError
 from tests.mesh import Site
 from tests.studies import make_study

@@ -13,9 +13,9 @@ import pytest
 from pydicom import dcmread
 from typer.testing import CliRunner
 
-from services.launcher import model_template
+from services.launcher.authoring import template
 from services.launcher.cli import app
-from services.launcher.models import Catalogue
+from services.launcher.commands.models import Catalogue
 from tests.mesh import Site
 from tests.studies import Study, make_study
 
@@ -26,7 +26,7 @@ THROWS = "assert len(volume) == 24, 'no such chest'; "
 def package(folder: Path, version: str, threshold: int, *, code: str = "") -> Path:
     """A version that marks what is above a threshold, on request alone: the mesh is not ours."""
     made = folder / version / NAME
-    model_template.write(made)
+    template.write(made)
     card, model = made / "model.yaml", made / "triton" / "1" / "model.py"
     card.write_text(card.read_text().replace('"0.1.0"', f'"{version}"') + "automatic: false\n")
     model.write_text(model.read_text().replace("300", str(threshold)).replace("labels = (v", f"{code}labels = (v"))

@@ -30,9 +30,10 @@ from rich.console import Console
 from services.contracts import subjects
 from services.contracts.calls import CatalogueStub, ListActiveRequest
 from services.contracts.events import AuditRecorded, Figure, FigureKind, ShadowCompared
-from services.launcher import model_template, shadow
+from services.launcher.authoring import template
+from services.launcher.commands import shadow
+from services.launcher.commands.models import Catalogue
 from services.launcher.errors import EdgeError
-from services.launcher.models import Catalogue
 from services.launcher.parts.triton import Triton
 from services.launcher.settings import Settings, free_port
 from services.launcher.setup import triton as environment_of_triton
@@ -110,7 +111,7 @@ async def site(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Site]:
     folder = tmp_path_factory.mktemp("catalogue")
-    model_template.write(folder / "shipped" / "shipped-ct")
+    template.write(folder / "shipped" / "shipped-ct")
     server = await asyncpg.connect(postgres_url)
     name = f"catalogue_{uuid4().hex}"
     await server.execute(f'CREATE DATABASE "{name}"')
@@ -140,7 +141,7 @@ async def site(
 def version_of(folder: Path, name: str, version: str, *, threshold: str = "300") -> Path:
     """A package whose model marks what is above a threshold."""
     package = folder / version / name
-    model_template.write(package)
+    template.write(package)
     card, code = package / "model.yaml", package / "triton" / "1" / "model.py"
     card.write_text(card.read_text().replace('"0.1.0"', f'"{version}"'))
     code.write_text(code.read_text().replace("300", threshold))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from services.launcher import trial
+from services.launcher.authoring import trial
 from tests import wheels
 from tests.integration.test_catalogue import Site, site, triton_of_its_own  # noqa: F401  # fixtures
 from tests.unit.contracts.test_card import CARD

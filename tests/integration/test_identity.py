@@ -18,7 +18,8 @@ from services.chassis.log import Log
 from services.chassis.principal import Principal
 from services.contracts import calls, records
 from services.contracts.voices import VOICES
-from services.launcher import certificates, registry
+from services.launcher import registry
+from services.launcher.commands import certificates
 from services.launcher.errors import LauncherError
 from services.launcher.registry import Zone
 from services.launcher.settings import free_port

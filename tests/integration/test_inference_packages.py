@@ -24,7 +24,7 @@ from services.inference.errors import ModelFailed
 from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
-from services.launcher import trial
+from services.launcher.authoring import trial
 from services.launcher.settings import Settings
 from tests.integration.inference_parts import compared_card, everything_card
 from tests.packages import keep_shipped, shipped_cards

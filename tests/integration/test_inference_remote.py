@@ -31,7 +31,7 @@ from services.inference.handlers import Limits, infer_job
 from services.inference.model import Geometry, Prediction
 from services.inference.promises import check
 from services.inference.settings import SharedMemory
-from services.launcher import certificates
+from services.launcher.commands import certificates
 from services.launcher.settings import Settings
 from tests.conftest import free_port
 from tests.integration.inference_parts import compared_card, trouble_card

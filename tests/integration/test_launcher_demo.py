@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from services.launcher import demo
+from services.launcher.commands import demo
 from services.launcher.mesh import Mesh
 from services.launcher.settings import REPOSITORY, Settings
 

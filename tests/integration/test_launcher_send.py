@@ -14,7 +14,8 @@ from pynetdicom import AE, evt
 from pynetdicom.sop_class import CTImageStorage
 from rich.console import Console
 
-from services.launcher import scu, sending
+from services.launcher import scu
+from services.launcher.commands import sending
 from services.launcher.errors import LauncherError
 
 JPEG_LS = "1.2.840.10008.1.2.4.80"

@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from services.contracts import subjects
 from services.contracts.events import AuditRecorded, JobCancelled, JobFailed, JobProgressed, JobReleased, JobRequested
-from services.launcher import quarantine as command_line
+from services.launcher.commands import quarantine as command_line
 from services.launcher.errors import LauncherError
 from tests.integration.test_anonymise import Archive, Place, archive_port, archived, place  # noqa: F401
 from tests.unit.anonymise.planted import COLUMNS, ROWS, ct, element, part10

@@ -28,7 +28,8 @@ from services.chassis.health import Health
 from services.chassis.identity import AUTHORITY, CERTIFICATE, KEY, Identity
 from services.chassis.log import Log
 from services.contracts import subjects
-from services.launcher import certificates, registry
+from services.launcher import registry
+from services.launcher.commands import certificates
 from services.launcher.parts.program import BIN
 from services.launcher.settings import REPOSITORY, free_port
 from services.launcher.site import Compose

@@ -13,11 +13,12 @@ from typing import Final
 import httpx
 from rich.console import Console
 
-from services.launcher import scu, tables
+from services.launcher import scu
 from services.launcher.canary import places
 from services.launcher.canary.canaries import Canaries, find
 from services.launcher.canary.places import Place
 from services.launcher.canary.planting import Planted, studies
+from services.launcher.commands import tables
 from services.launcher.edge import Edge, Job
 from services.launcher.errors import EdgeError, LauncherError
 from services.launcher.mesh import Mesh

@@ -13,14 +13,14 @@ from services.catalogue.adapters.folder import FolderPackages, digest
 from services.catalogue.errors import PackageRefusedError, PackageTooLargeError
 from services.catalogue.model import State, Version
 from services.catalogue.repository import lay
-from services.launcher import model_template
-from services.launcher.models import packed
+from services.launcher.authoring import template
+from services.launcher.commands.models import packed
 
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
     folder = tmp_path / "bright-ct"
-    model_template.write(folder)
+    template.write(folder)
     return folder
 
 

@@ -12,7 +12,7 @@ import yaml
 from services.catalogue.repository import lay
 from services.contracts.card import ModelCard
 from services.contracts.processing import Activation, processing_of
-from services.launcher.bundles import BundleRefused, import_bundle
+from services.launcher.authoring.bundles import BundleRefused, import_bundle
 
 METADATA = {
     "name": "Spleen CT segmentation",

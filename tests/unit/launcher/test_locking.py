@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.catalogue.environments import lock_of
-from services.launcher import locking
+from services.launcher.authoring import locking
 from services.launcher.errors import LauncherError
 from tests import wheels
 

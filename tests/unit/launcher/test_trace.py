@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from services.launcher import spans, trace
+from services.launcher import spans
+from services.launcher.commands import trace
 from services.launcher.spans import Span
 
 MS = 1_000_000

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.launcher import tables
+from services.launcher.commands import tables
 from services.launcher.errors import EdgeError, LauncherError
 
 if TYPE_CHECKING:

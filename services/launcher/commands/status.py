@@ -8,7 +8,8 @@ from pathlib import Path
 
 from rich.table import Table
 
-from services.launcher import registry, tables
+from services.launcher import registry
+from services.launcher.commands import tables
 from services.launcher.edge import Job, JobState
 from services.launcher.state import PartPhase, State
 

@@ -22,7 +22,8 @@ from rich.console import Console
 from services.contracts import subjects
 from services.contracts.events import ResultsDue, UnreadableEventError
 from services.contracts.voices import VOICES
-from services.launcher import secrets, tables
+from services.launcher import secrets
+from services.launcher.commands import tables
 from services.launcher.errors import LauncherError
 
 if TYPE_CHECKING:

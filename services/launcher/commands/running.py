@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from rich.console import Console
 
-from services.launcher import status
+from services.launcher.commands import status
 from services.launcher.edge import Edge, Job, JobState
 from services.launcher.errors import LauncherError
 

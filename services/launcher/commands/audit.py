@@ -25,7 +25,7 @@ from services.audit.merkle import ProofError
 from services.audit.notes import Key, Kind, NoteError, Signer
 from services.audit.proofs import Proof
 from services.audit.tiles import ReadTile, Tile, TileMissingError, TreeOfTiles
-from services.launcher import tables
+from services.launcher.commands import tables
 from services.launcher.errors import EdgeError, LauncherError
 from services.launcher.mesh import Mesh
 

@@ -11,18 +11,18 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.launcher import tables
+from services.launcher.commands import tables
 from services.launcher.errors import LauncherError
 
 if TYPE_CHECKING:
-    from services.launcher.models import Catalogue
+    from services.launcher.commands.models import Catalogue
 
 _Wrap = Callable[[Callable[..., int | None]], Callable[..., None]]
 _At = Callable[[Path | None, int | None], "Catalogue"]
 
 
 def command(app: typer.Typer, wrap: _Wrap, at: _At, console: Console) -> None:
-    """Add the command; the arguments are those of `services.launcher.models.commands`."""
+    """Add the command; the arguments are those of `services.launcher.commands.models.commands`."""
 
     @app.command()
     @wrap

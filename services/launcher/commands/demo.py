@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from services.launcher import findings, scu, spans, tables, trace
+from services.launcher import scu, spans
 from services.launcher.board import Board, Mark, Row
+from services.launcher.commands import findings, tables, trace
 from services.launcher.edge import Edge, Job, JobState
 from services.launcher.errors import LauncherError
 from services.launcher.mesh import Mesh

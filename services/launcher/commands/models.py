@@ -15,7 +15,8 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from services.launcher import model_template, shadow, tables
+from services.launcher.authoring import template
+from services.launcher.commands import shadow, tables
 from services.launcher.errors import EdgeError, LauncherError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
         folder: Annotated[Path, typer.Argument(help="A folder that is not there yet; its name is the model's.")],
     ) -> None:
         """Begin a package: a card, a small model that works, and a test case."""
-        model_template.write(folder)
+        template.write(folder)
         console.print(f"{folder}: change model.yaml and triton/1/model.py, then: plexus model check {folder}")
         console.print(f"Packages of your own: {folder}/requirements.in says how.")
 
@@ -79,7 +80,7 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
         upgrade: Annotated[bool, typer.Option("--upgrade", help="Take the newest versions.")] = False,
     ) -> None:
         """Make requirements.lock of a package's requirements.in: its code then has an environment of its own."""
-        from services.launcher import locking  # late: as above
+        from services.launcher.authoring import locking  # late: as above
 
         console.print(
             f"{package / 'requirements.lock'}: {locking.lock(package, python=python, upgrade=upgrade)} packages"
@@ -92,7 +93,7 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
         package: Annotated[Path, typer.Argument(help="The folder to make.")],
     ) -> None:
         """Make a package of a MONAI bundle as its authors ship it."""
-        from services.launcher.bundles import BundleRefused, import_bundle
+        from services.launcher.authoring.bundles import BundleRefused, import_bundle
 
         try:
             card = import_bundle(bundle, package)
@@ -117,7 +118,7 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
         ] = None,
     ) -> int:
         """Run a package on DICOM files without a mesh, with what the mesh would do before and after."""
-        from services.launcher import trial  # late: it needs the whole of inference
+        from services.launcher.authoring import trial  # late: it needs the whole of inference
 
         if any("=" not in one for one in inputs or ()):
             raise LauncherError("an input is NAME=FOLDER, such as prior=/data/earlier")
