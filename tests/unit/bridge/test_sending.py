@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import pytest
@@ -101,7 +102,8 @@ class Said:
 def sending(pacs: Pacs, *kinds: str) -> tuple[Sending, Said]:
     said, library = Said(), Shelf(completed(*kinds).results)
     outlets: Any = {"PACS": pacs}
-    return Sending(outlets, library=library, events=said, log=Log("bridge")), said  # type: ignore[arg-type]
+    clock = count(0.0, 60.0).__next__  # between two looks at it a minute goes by
+    return Sending(outlets, library=library, events=said, log=Log("bridge"), clock=clock), said  # type: ignore[arg-type]
 
 
 async def test_each_destination_that_wants_a_result_has_one_message_in_a_queue_of_its_own() -> None:
@@ -171,6 +173,49 @@ async def test_a_result_that_is_refused_keeps_none_of_the_others_back(refusal: i
     assert pacs.taken == ["1.3.1", "1.3.3"]
     await sender.give_up(due("SEG", "PDF", "SEG"), "m", fault.value)
     assert said.told == [("success", "", "PACS", 2), ("failure", code, "PACS", 1)]
+
+
+async def test_a_refused_result_and_one_that_was_taken_need_no_other_try_when_the_destination_comes_back() -> None:
+    pacs = Pacs(0, 0xC000, None, 0)
+    sender, said = sending(pacs, "SEG", "PDF", "SEG")
+    with pytest.raises(UnreachableError):
+        await sender.send(due("SEG", "PDF", "SEG"), "m")
+    sender._library.results.pop("1.3.1")  # type: ignore[attr-defined]  # deleted after it has arrived: no matter
+    with pytest.raises(UnheldError, match="C000"):
+        await sender.send(due("SEG", "PDF", "SEG"), "m")
+    assert len(pacs.read_for) == 4
+    assert said.told == [("success", "", "PACS", 2)]
+
+
+async def test_a_destination_that_is_found_away_is_left_alone_for_a_moment_by_all_that_wait_for_it() -> None:
+    now, pacs = [100.0], Pacs(UnreachableError("peer-unreachable"), 0)
+    outlets: Any = {"PACS": pacs}
+    library: Any = Shelf(completed("SEG").results)
+    sender = Sending(outlets, library=library, events=Said(), log=Log("bridge"), clock=lambda: now[0])
+    for message in ("m", "n", "o"):
+        with pytest.raises(UnreachableError) as fault:
+            await sender.send(due("SEG"), message)
+        assert fault.value.code == "peer-unreachable"
+    assert len(pacs.read_for) == 1
+    now[0] += 2.0
+    await sender.send(due("SEG"), "n")
+    assert pacs.taken == ["1.3.1"]
+
+
+def test_a_destination_may_be_away_over_a_weekend_and_what_waits_for_it_is_given_up_before_the_bus_forgets_it() -> None:
+    sender, said = sending(Pacs(0), "SEG")
+    queue = sending_subscriptions(Dispatch(rules("PACS=*"), queues=said), sender)[1]
+    assert queue.tries is not None
+    waited = sum(min(0.5 * 2 ** min(attempt, 16), queue.slowest_seconds) for attempt in range(1, queue.tries))
+    assert 64 * 3600 < waited < subjects.HOSPITAL.max_age_seconds / 2
+
+
+async def test_what_a_job_made_anew_is_another_message() -> None:
+    said = Said()
+    dispatch = Dispatch(rules("PACS=*"), queues=said)
+    await dispatch.hear(completed("SEG"))
+    await dispatch.hear(completed("PDF"))
+    assert len(said.messages) == 2
 
 
 async def test_a_result_that_was_deleted_is_not_waited_for_and_the_others_arrive() -> None:
