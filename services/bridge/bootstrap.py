@@ -16,6 +16,7 @@ from services.bridge.adapters.stow import Keys, StowOutlet
 from services.bridge.adapters.tls import server_context
 from services.bridge.committing import Asked, InHand, report
 from services.bridge.destinations import Destination, Entity, Root
+from services.bridge.draining import Drain
 from services.bridge.errors import UnreachableError
 from services.bridge.exchanging import Response, addresses
 from services.bridge.failing import Failures
@@ -100,7 +101,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
                 for rule in settings.rules
             }
             sending = Sending(outlets, library=library, events=bus, log=frame.log)
-            heard += sending_subscriptions(Dispatch(settings.rules, queues=bus), sending)
+            drain = Drain(frame.stopping, seconds=settings.drain_seconds / 2)  # before the patience with us ends
+            heard += sending_subscriptions(Dispatch(settings.rules, queues=bus), sending, drain)
         background += [partial(bus.consume, each) for each in heard]
     life = told(bus, partial(records.life, "bridge"), settings) if bus is not None else None
     return Runtime(background=background, life=life)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +13,7 @@ import pytest
 from pynetdicom.sop_class import EncapsulatedPDFStorage, SegmentationStorage  # type: ignore[attr-defined]
 
 from services.bridge.destinations import rules
+from services.bridge.draining import Drain
 from services.bridge.errors import UnheldError, UnreachableError
 from services.bridge.exchanging import Place, Recipient
 from services.bridge.information import Retrieval
@@ -204,7 +206,7 @@ async def test_a_destination_that_is_found_away_is_left_alone_for_a_moment_by_al
 
 def test_a_destination_may_be_away_over_a_weekend_and_what_waits_for_it_is_given_up_before_the_bus_forgets_it() -> None:
     sender, said = sending(Pacs(0), "SEG")
-    queue = sending_subscriptions(Dispatch(rules("PACS=*"), queues=said), sender)[1]
+    queue = sending_subscriptions(Dispatch(rules("PACS=*"), queues=said), sender, Drain(asyncio.Event(), seconds=1))[1]
     assert queue.tries is not None
     waited = sum(min(0.5 * 2 ** min(attempt, 16), queue.slowest_seconds) for attempt in range(1, queue.tries))
     assert 64 * 3600 < waited < subjects.HOSPITAL.max_age_seconds / 2
@@ -245,7 +247,7 @@ async def test_a_message_sent_again_by_an_operator_sends_all_of_it_again() -> No
 
 async def test_every_queue_is_heard_in_order_and_what_cannot_be_read_is_given_up_quietly() -> None:
     sender, said = sending(Pacs(0), "SEG")
-    heard = sending_subscriptions(Dispatch(rules("PACS=*"), queues=said), sender)
+    heard = sending_subscriptions(Dispatch(rules("PACS=*"), queues=said), sender, Drain(asyncio.Event(), seconds=1))
     assert [one.subject for one in heard] == [subjects.JOB_COMPLETED, *subjects.RESULT_QUEUES]
     assert {one.concurrency for one in heard} == {1}
     await heard[0].handle(Delivery("", completed("SEG").to_bytes(), "", 1))
