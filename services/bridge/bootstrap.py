@@ -95,7 +95,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         reported = partial(report, checker=library, reporting=reporting, in_hand=in_hand, log=frame.log)
         heard = subscriptions(report=reported)
         if settings.rules:
-            keys = _keys(settings)
+            keys = keys_of(settings)
             outlets = {
                 rule.destination.name: _outlet(rule.destination, keys, caller, book, settings)
                 for rule in settings.rules
@@ -108,7 +108,12 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     return Runtime(background=background, life=life)
 
 
-def _keys(settings: Settings) -> Keys:
+def keys_of(settings: Settings) -> Keys:
+    """What opens DICOMweb services.
+
+    Raises:
+        PermanentFault: a rule needs it, and it is not usable.
+    """
     certificate, key = settings.stow_certificate_file, settings.stow_key_file
     keys = Keys(settings.stow_ca_file, (certificate, key) if certificate and key else None, settings.stow_tokens_folder)
     if any(isinstance(rule.destination, Root) and rule.destination.secure for rule in settings.rules):
@@ -132,6 +137,8 @@ def _outlet(
 async def _bus(settings: Settings, frame: Frame) -> Bus | None:
     if settings.nats_url is None:
         frame.log.warning("commitment.not_offered", reason="no bus to keep requests: PLEXUS_BRIDGE_NATS_URL")
+        if settings.rules:
+            frame.log.error("results.not_sent_on", reason="no bus that says what jobs made: PLEXUS_BRIDGE_NATS_URL")
         return None
     bus = await frame.parts.enter_async_context(
         connected(

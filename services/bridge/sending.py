@@ -149,9 +149,10 @@ class Sending:
             while len(self._progress) > _REMEMBERED:
                 del self._progress[next(iter(self._progress))]
             try:
-                await self._hand_in(due.results, outlet, progress)
+                await self._hand_in(due, outlet, progress)
             except UnreachableError as away:
                 self._away[due.destination] = (self._clock() + _LEFT_ALONE_SECONDS, away)
+                self._tell("results.not_sent", due, away)
                 raise
             if progress.taken:
                 taken = len(progress.taken)
@@ -179,14 +180,15 @@ class Sending:
             reason=fault.reason,
         )
 
-    async def _hand_in(self, results: Sequence[Result], outlet: Outlet, progress: Progress) -> None:
+    async def _hand_in(self, due: ResultsDue, outlet: Outlet, progress: Progress) -> None:
         """Hand in what needs it; what becomes of each is noted."""
-        left = [result for result in results if not progress.ended(result.sop_instance_uid)]
+        left = [result for result in due.results if not progress.ended(result.sop_instance_uid)]
         places = await self._places(left)
         for uid in {result.sop_instance_uid for result in left} - {place.sop_instance_uid for place in places}:
             progress.refused[uid] = UnheldError("result-gone", "a result is no longer in the archive")
         if not places:
             return
+        kinds = {result.sop_instance_uid: result.kind for result in left}
         to = outlet.recipient()
         async with outlet.open(places) as counter:
             for place in places:
@@ -195,6 +197,11 @@ class Sending:
                     progress.taken.add(place.sop_instance_uid)
                 except UnheldError as refusal:
                     progress.refused[place.sop_instance_uid] = refusal
+                    self._tell("results.refused", due, refusal, kind=kinds[place.sop_instance_uid])
+
+    def _tell(self, event: str, due: ResultsDue, fault: Fault, **more: str) -> None:
+        told = {"peer": due.destination, "job_id": due.job_id, "code": fault.code, "reason": fault.reason}
+        self._log.warning(event, **told, **more)
 
     async def _places(self, results: Sequence[Result]) -> list[Place]:
         found: dict[str, Place] = {}

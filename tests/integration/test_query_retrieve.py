@@ -867,8 +867,11 @@ async def test_results_reach_a_pacs_and_when_it_is_back_a_dicomweb_service(
             records.extend(record for record in await hospital.records() if record.action == "transfer-out")
 
     try:
-        await client.jetstream().publish(event.subject, event.to_bytes(), headers={"Nats-Msg-Id": "sent-on.completed"})
-        await recorded(1)  # the service is away, and holds nobody up
+        with socket.create_server(("127.0.0.1", hospital.stow)):  # the service hangs, and holds nobody up
+            await client.jetstream().publish(
+                event.subject, event.to_bytes(), headers={"Nats-Msg-Id": "sent-on.completed"}
+            )
+            await recorded(1)
         assert taken == dict.fromkeys(wanted, str(ExplicitVRLittleEndian))
         async with second_store(hospital, postgres_url) as second:
             await recorded(2)

@@ -189,6 +189,25 @@ async def test_a_refused_result_and_one_that_was_taken_need_no_other_try_when_th
     assert said.told == [("success", "", "PACS", 2)]
 
 
+async def test_the_log_says_to_whom_of_which_job_and_why_and_no_uid(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "plexus.bridge")
+    sender, _ = sending(Pacs(0xC000, UnreachableError("peer-busy", "not now"), 0), "SEG", "PDF")
+    with pytest.raises(UnreachableError):
+        await sender.send(due("SEG", "PDF"), "m")
+    with pytest.raises(UnheldError) as fault:
+        await sender.send(due("SEG", "PDF"), "m")
+    await sender.give_up(due("SEG", "PDF"), "m", fault.value)
+    lines = [(record.getMessage(), getattr(record, "fields", {})) for record in caplog.records]
+    refused = {"code": "peer-refused-result", "reason": "the peer refused a result with status C000"}
+    who = {"peer": "PACS", "job_id": "job-1"}
+    assert lines == [
+        ("results.refused", {**who, **refused, "kind": "SEG"}),
+        ("results.not_sent", {**who, "code": "peer-busy", "reason": "not now"}),
+        ("results.sent", {**who, "instances": 1}),
+        ("results.given_up", {**who, **refused, "instances": 1}),
+    ]
+
+
 async def test_a_destination_that_is_found_away_is_left_alone_for_a_moment_by_all_that_wait_for_it() -> None:
     now, pacs = [100.0], Pacs(UnreachableError("peer-unreachable"), 0)
     outlets: Any = {"PACS": pacs}
