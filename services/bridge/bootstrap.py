@@ -48,7 +48,11 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     library = ArchiveLibrary(
         await enter(rpc.channel(settings.archive_address, frame.identity)), seconds=settings.archive_timeout_seconds
     )
-    caller = Caller(max_pdu_bytes=settings.max_pdu_bytes, patience=settings.network_timeout_seconds)
+    caller = Caller(
+        max_pdu_bytes=settings.max_pdu_bytes,
+        patience=settings.network_timeout_seconds,
+        acse_seconds=settings.acse_timeout_seconds,
+    )
     book = AddressBook(addresses(settings.peers), settings.peers_file, log=frame.log)
     tally, requests, in_hand = Tally(), RequestTally(), InHand()
     bus = await _bus(settings, frame)

@@ -261,6 +261,15 @@ async def test_a_class_that_an_entity_does_not_know_is_told_and_a_peer_without_a
     assert fault.value.code == "peer-unknown"
 
 
+async def test_an_entity_that_does_not_negotiate_is_left_soon() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        entity = Entity("PACS", Address("127.0.0.1", silent.getsockname()[1]))
+        caller = Caller(max_pdu_bytes=65536, patience=600.0, acse_seconds=0.2)
+        with pytest.raises(UnreachableError) as fault:
+            await hand_in(AssociationOutlet(entity, caller, Nobody(), ae_title="PLEXUS"), Shelf().parcel("1.3.0"))
+    assert fault.value.code == "peer-unreachable"
+
+
 async def test_an_association_that_ends_between_two_results_is_no_word_on_their_class() -> None:
     def leave(event: Any) -> int:
         threading.Timer(0.05, event.assoc.abort).start()
