@@ -2,7 +2,8 @@
 
 The peak of all that is resident is the kernel's own (`VmHWM` of /proc/PID/status), so none is too short to be seen.
 Memory that two processes share, such as a tensor on its way to Triton, counts in both; what is a process's own
-(`RssAnon`) is looked at a hundred times a second.
+(`RssAnon`) is looked at a hundred times a second. A package's code runs in a process that lives as long as its job: all
+that it takes counts, Python and libraries included.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ STEPS: Mapping[str, str] = {
     "anonymise": "de-identify",
     "inference": "assemble, pre, post",
     "triton": "hand over",
-    "triton: model": "compute",
+    "triton: model": "compute: network",
+    "triton: code": "compute: code, confined",
     "encode": "encode",
 }
 """The processes through which a volume goes, and their steps."""
@@ -55,6 +57,8 @@ class Footprint:
         self._mesh = mesh
         self._rest: dict[int, dict[str, int]] = {}
         self._own: dict[int, int] = {}
+        self._models: tuple[int, ...] = ()
+        self._code = Memory(0, 0, 0)
         self._cpu: dict[str, float] = {}
         self._machine = 0.0
 
@@ -66,6 +70,7 @@ class Footprint:
             time.sleep(_STILL_SECONDS)
         self._rest = {process.pid: _status(process.pid) for _, process in self._processes()}
         self._own = {pid: told["RssAnon"] for pid, told in self._rest.items()}
+        self._models = tuple(process.pid for name, process in self._processes() if name == "triton: model")
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -77,6 +82,11 @@ class Footprint:
                 for pid in tuple(self._own):
                     with suppress(OSError):
                         self._own[pid] = max(self._own[pid], _status(pid)["RssAnon"])
+                for pid in (child for model in self._models for child in _children(model)):
+                    with suppress(OSError, KeyError):  # it has ended
+                        told = _status(pid)
+                        own, peak = max(self._code.own, told["RssAnon"]), max(self._code.resident, told["VmHWM"])
+                        self._code = Memory(0, own, peak)
 
         thread = threading.Thread(target=look, daemon=True)
         thread.start()
@@ -95,6 +105,8 @@ class Footprint:
                 peak = _status(process.pid)["VmHWM"] - rest["VmRSS"]
                 one = Memory(rest["VmRSS"], self._own[process.pid] - rest["RssAnon"], peak)
                 found[name] = max(one, found.get(name, one), key=lambda memory: memory.resident)
+        if self._code.resident:
+            found["triton: code"] = self._code
         return found
 
     def begin(self) -> None:
@@ -130,8 +142,18 @@ class Footprint:
                 times = process.cpu_times()
             except psutil.NoSuchProcess:
                 continue
-            spent[part] = spent.get(part, 0.0) + times.user + times.system
+            ended = times.children_user + times.children_system  # confined code, which lived as long as its job
+            spent[part] = spent.get(part, 0.0) + times.user + times.system + ended
         return spent
+
+
+def _children(pid: int) -> list[int]:
+    """The processes that one has started (proc_pid_children(5))."""
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            found += map(int, thread.read_text().split())
+    return found
 
 
 def _status(pid: int) -> dict[str, int]:

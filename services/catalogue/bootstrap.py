@@ -67,6 +67,8 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             settings.repository_folder,
             load_seconds=settings.load_seconds,
             environments=environments,
+            trusted=settings.trusted_packages,
+            backends=settings.backends,
         )
     )
     missing: frozenset[str] | None = None

@@ -12,6 +12,7 @@ from services.catalogue import model as rules
 from services.catalogue.errors import ModelBrokenError, NoSuchModelError, VersionConflictError
 from services.catalogue.model import Change, Model, State, Version
 from services.catalogue.ports import Decision, Environments, Journal, Models, ModelServer, Package, Packages
+from services.catalogue.serving import bring_up, withdraw_all_but
 from services.chassis import telemetry
 from services.chassis.principal import Principal
 from services.contracts import records
@@ -82,15 +83,13 @@ async def activate(
     Raises:
         NoSuchModelError: there is none.
         VersionConflictError: it is not published.
-        ModelBrokenError: Triton cannot load it; the version that is active stays so.
+        ModelBrokenError: Triton cannot load it, or it fails; the version that is active stays so.
         ServerUnavailableError: Triton does not answer.
     """
     chosen = found(await get(name, models=models), version)
     rules.may_serve(chosen)
     card = ModelCard.from_mapping(chosen.card)
-    # One to go back to is there already, and may be at work.
-    if card.kind is not PackageKind.EXTERNAL and card.served not in await server.loaded():
-        await server.serve(card.served, packages.folder(chosen), card)
+    await bring_up(chosen, card, packages=packages, server=server)
 
     def decide(model: Model) -> Decision:
         now = found(model, version)  # as it is: it may have been checked once more, or retired, while it was loaded
@@ -249,14 +248,6 @@ async def get(name: str, *, models: Models) -> Model:
     if model is None:
         raise NoSuchModelError(f"model {name}")
     return model
-
-
-async def withdraw_all_but(model: Model, server: ModelServer) -> None:
-    """What is not to serve needs no memory; jobs on the version before the active one may still be in hand."""
-    serving = set(model.serving)
-    for version in model.versions:
-        if version.version not in serving:
-            await server.withdraw(ModelCard.from_mapping(version.card).served)
 
 
 def found(model: Model, version: str) -> Version:

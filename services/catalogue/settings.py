@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 
@@ -36,6 +37,10 @@ class Settings(BusSettings, DatabaseSettings, RpcSettings, ServiceSettings):
     """The index for environments; empty: what uv is set to."""
     environment_seconds: float = Field(default=1200.0, gt=0)
     """How long an environment may take to build."""
+    backends: frozenset[Literal["onnxruntime", "pytorch"]] = frozenset()
+    """Backends that this site's Triton has, and that are to run networks; else our runner does, in Python."""
+    trusted_packages: frozenset[str] = frozenset()
+    """Packages of kind triton whose Python may run in Triton itself: not confined, kept loaded, with its GPU."""
     load_seconds: float = Field(default=120.0, gt=0)
     """How long Triton may take to load a model."""
     watch_seconds: float = Field(default=2.0, gt=0)

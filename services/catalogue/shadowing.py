@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 from services.catalogue import model as rules
 from services.catalogue import shadows
 from services.catalogue.errors import NoSuchModelError, VersionConflictError
-from services.catalogue.handlers import decided, found, get, shadow_ended, withdraw_all_but
+from services.catalogue.handlers import decided, found, get, shadow_ended
 from services.catalogue.model import Model
 from services.catalogue.ports import Decision, Models, ModelServer, Packages, Runs
+from services.catalogue.serving import bring_up, withdraw_all_but
 from services.catalogue.shadows import Run, ShadowReport
 from services.chassis.principal import Principal
 from services.contracts.card import ModelCard
@@ -28,15 +29,14 @@ async def begin(
     Raises:
         NoSuchModelError: there is none.
         VersionConflictError: it may not; the reason names what to do.
-        ModelBrokenError: Triton cannot load it.
+        ModelBrokenError: Triton cannot load it, or it fails.
         ServerUnavailableError: Triton does not answer.
     """
     model = await get(name, models=models)
     chosen = found(model, version)
     rules.may_shadow(model, chosen)
     card = ModelCard.from_mapping(chosen.card)
-    if card.served not in await server.loaded():
-        await server.serve(card.served, packages.folder(chosen), card)
+    await bring_up(chosen, card, packages=packages, server=server)
 
     def decide(model: Model) -> Decision:
         now = found(model, version)  # as it is: it may have been retired while it was loaded

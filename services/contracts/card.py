@@ -70,6 +70,8 @@ class ResultKind(StrEnum):
     PDF = "PDF"
     STL = "STL"
     KO = "KO"
+    BLEND = "BLEND"
+    """The map in colour over the images: an Advanced Blending Presentation State."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,18 @@ Read by `inference`, which sends and checks them, and by whoever lays out Triton
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from services.contracts.card import CardError, CardInput, InputKind, ModelCard, ModelTask
+
+PLACES = "places"
+"""The request's parameter that names regions of shared memory to a model that our runner serves, and the output by
+which that tells what it put there."""
+LIKELY = 128
+"""From which on a probability of 0 to 255 counts as inside."""
 
 
 class Units(StrEnum):
@@ -78,7 +85,7 @@ def geometry_names(name: str) -> tuple[str, str, str]:
 
 
 def sample_type(units: Units) -> DTypeLike:
-    """The type of the tensor `volume`."""
+    """The type of an input's tensor."""
     match units:
         case Units.HU:
             return np.int16
@@ -86,6 +93,11 @@ def sample_type(units: Units) -> DTypeLike:
             return np.uint8
         case Units.STORED | Units.SUV | Units.DISPLAY:
             return np.float32
+
+
+def form(units: Units, shape: tuple[int, int, int]) -> tuple[np.dtype[Any], tuple[int, ...]]:
+    """Type and shape of an input's tensor; `shape`: planes, rows, columns."""
+    return np.dtype(sample_type(units)), (*shape, 3) if units is Units.RGB else shape
 
 
 def promised(card: ModelCard) -> tuple[Output, ...]:

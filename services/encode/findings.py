@@ -9,12 +9,10 @@ from math import ceil, floor, isfinite
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.card import Label, Measurement
+from services.contracts.card import Code, Label, Measurement
+from services.contracts.tensors import LIKELY
 from services.encode.errors import CardMismatch
 from services.encode.result import InferredResult
-
-LIKELY = 128
-"""A voxel with this probability (of 255) and more counts as found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +75,17 @@ def findings_of(result: InferredResult) -> tuple[Finding, ...]:
 def whole_measured(result: InferredResult) -> tuple[tuple[Measurement, float], ...]:
     """What was measured of the whole input: of a card without labels."""
     return () if result.card.labels else _measured(result)[0]
+
+
+def extent(values: NDArray[np.float32]) -> tuple[float, float] | None:
+    """The smallest and the largest value of a map; None where the model had nothing to say at all."""
+    there = np.isfinite(values)
+    return (float(values[there].min()), float(values[there].max())) if there.any() else None
+
+
+def unit_text(unit: Code) -> str:
+    """A unit for people: UCUM codes with brackets and braces are for machines."""
+    return unit.meaning if set(unit.code) & set("[]{}") else unit.code
 
 
 def _measured(result: InferredResult) -> list[tuple[tuple[Measurement, float], ...]]:

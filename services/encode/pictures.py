@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.encode.findings import boxes_of, mask_of
+from services.encode.findings import boxes_of, extent, mask_of
 from services.encode.result import InferredResult
 
 BURNED = "AI, unverified"
@@ -35,7 +35,7 @@ def key_picture(result: InferredResult, plane: int, base: Pixels, caption: Seque
     size = (base.shape[1] * scale, base.shape[0] * scale)
     picture: Pixels = np.array(cv2.resize(base, size, interpolation=cv2.INTER_LINEAR), np.uint8)
     if result.arrays.map is not None:
-        picture = _heated(picture, result.arrays.map[plane])
+        picture = _heated(picture, result.arrays.map[plane], extent(result.arrays.map))
     for label in result.card.labels:
         mask = mask_of(result, label, plane)
         if mask is None or not mask.any():
@@ -57,13 +57,20 @@ def key_picture(result: InferredResult, plane: int, base: Pixels, caption: Seque
     return picture
 
 
-def _heated(picture: Pixels, values: NDArray[np.float32]) -> Pixels:
-    """The picture with a map over it: the higher, the redder; below the middle of its range, nothing."""
+def _heated(picture: Pixels, values: NDArray[np.float32], reach: tuple[float, float] | None) -> Pixels:
+    """The picture with a map over it: the higher, the redder; below the middle of the map's range, nothing.
+
+    Args:
+        picture: the plane.
+        values: of the map on this plane.
+        reach: the smallest and the largest value of the whole map, so that a colour says the same on each picture.
+    """
     there = np.isfinite(values)
-    if not there.any():
+    if reach is None or not there.any():
         return picture
-    low, high = float(values[there].min()), float(values[there].max())
-    part = np.where(there, (values - low) / max(high - low, 1e-6), 0).astype(np.float32)
+    low, high = reach
+    scaled = (values - low) / (high - low) if high > low else np.ones_like(values)
+    part = np.where(there, scaled, 0).astype(np.float32)
     large = np.asarray(cv2.resize(part, (picture.shape[1], picture.shape[0]), interpolation=cv2.INTER_LINEAR))
     heat = cv2.cvtColor(cv2.applyColorMap(np.round(255 * large).astype(np.uint8), cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
     weight = 0.5 * np.clip(2 * large - 1, 0, 1)[..., None]

@@ -14,6 +14,7 @@ ORDER = (
     ResultKind.PM,
     ResultKind.SC,
     ResultKind.GSPS,
+    ResultKind.BLEND,
     ResultKind.STL,
     ResultKind.KO,
     ResultKind.PDF,
@@ -28,6 +29,7 @@ SOP_CLASSES: Mapping[ResultKind, tuple[str, ...]] = {
     ResultKind.PM: ("1.2.840.10008.5.1.4.1.1.30",),
     ResultKind.SC: ("1.2.840.10008.5.1.4.1.1.7",),
     ResultKind.GSPS: ("1.2.840.10008.5.1.4.1.1.11.1", "1.2.840.10008.5.1.4.1.1.11.2"),
+    ResultKind.BLEND: ("1.2.840.10008.5.1.4.1.1.11.8",),
     ResultKind.STL: ("1.2.840.10008.5.1.4.1.1.104.3",),
     ResultKind.KO: ("1.2.840.10008.5.1.4.1.1.88.59",),
     ResultKind.PDF: ("1.2.840.10008.5.1.4.1.1.104.1",),
@@ -42,12 +44,20 @@ def kinds_of(result: InferredResult) -> Mapping[ResultKind, Mapping[str, Any]]:
     Labels or probabilities become a SEG, a map becomes a PM, an image becomes an SC; and whatever says something that
     can be coded (labels, boxes, classes, measurements) stands in an SR as well. A kind that needs what the result
     has not, such as an STL without a label map, comes to nothing; if all do, the SR says that nothing was found.
+    A map in colour over the images (BLEND) brings the PM that it shows, asked for or not.
     """
     arrays, none = result.arrays, dict[str, Any]()
     # A Parametric Map has a frame of reference (PS3.3 A.75.3): over a projection it is shown as a picture instead.
-    mapped = ResultKind.PM if result.card.input is InputKind.VOLUME else ResultKind.SC
+    volume = result.card.input is InputKind.VOLUME
+    mapped = ResultKind.PM if volume else ResultKind.SC
     if result.card.results:
-        asked = {mapped if kind is ResultKind.PM else kind: options for kind, options in result.card.results.items()}
+        asked = dict(result.card.results)
+        if ResultKind.BLEND in asked:
+            asked.setdefault(mapped, none)
+        if not volume:
+            for kind in (ResultKind.PM, ResultKind.BLEND):
+                if kind in asked:
+                    asked.setdefault(mapped, asked.pop(kind))
         return {kind: asked[kind] for kind in ORDER if kind in asked}
     kinds: dict[ResultKind, Mapping[str, Any]] = {}
     if arrays.labels is not None or arrays.probabilities is not None:

@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 
 from services.contracts.card import Label
 from services.contracts.events import Figure, FigureKind
-from services.contracts.tensors import Output
+from services.contracts.tensors import LIKELY, Output
 from services.inference.errors import NotComparable
 from services.inference.model import Answer
-
-_HALF = 128
-"""From which on a probability of 0 to 255 counts as inside."""
 
 
 def figures(active: Answer, candidate: Answer) -> tuple[Figure, ...]:
@@ -89,7 +86,7 @@ def _mask(answer: Answer, label: Label) -> Iterator[NDArray[np.bool_]]:
     if Output.LABELS in answer.arrays:
         return (plane == label.value for plane in answer.arrays[Output.LABELS])
     place = answer.card.labels.index(label)
-    return (plane >= _HALF for plane in answer.arrays[Output.PROBABILITIES][place])
+    return (plane >= LIKELY for plane in answer.arrays[Output.PROBABILITIES][place])
 
 
 def _overlap(one: Iterator[NDArray[np.bool_]], other: Iterator[NDArray[np.bool_]]) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from services.chassis.faults import PermanentFault
 from services.contracts.card import CardInput, InputKind, ModelCard
-from services.contracts.tensors import Units, sample_type, units_of
+from services.contracts.tensors import Units, form, units_of
 from services.inference.errors import InputDamaged, NotAPicture, NotAVolume, Refusal
 from services.inference.manifest import Entry, Manifest
 from services.inference.model import Geometry, line_up, stack
@@ -44,8 +44,8 @@ class Layout:
     @property
     def size(self) -> int:
         """Bytes of the array."""
-        item = np.dtype(sample_type(self.units)).itemsize * (3 if self.units is Units.RGB else 1)
-        return int(np.prod(self.geometry.shape)) * item
+        dtype, shape = form(self.units, self.geometry.shape)
+        return int(np.prod(shape)) * dtype.itemsize
 
 
 async def read_layouts(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from services.contracts.card import InputKind, ModelCard
-from services.contracts.tensors import Output
+from services.contracts.card import MAIN_INPUT, InputKind, ModelCard
+from services.contracts.tensors import Output, geometry_names
 from services.inference.errors import NotAPicture, NotAVolume, Refusal
 
 MIN_SLICES = 2
@@ -150,6 +151,32 @@ class Answer:
     frames: tuple[tuple[str, int], ...]
     arrays: Mapping[Output, NDArray[np.generic]]
     seconds: float
+
+
+def tensors(
+    volumes: Mapping[str, NDArray[Any]], geometry: Geometry, more: Mapping[str, Geometry]
+) -> dict[str, NDArray[Any]]:
+    """The tensors that a model is given, by their names: each input, and where it lies.
+
+    Args:
+        volumes: the inputs by their names, the first one among them.
+        geometry: of the first one.
+        more: of the others.
+    """
+    made: dict[str, NDArray[Any]] = {
+        MAIN_INPUT: volumes[MAIN_INPUT],
+        "spacing": np.array(geometry.spacing, np.float64),
+        "direction": np.ascontiguousarray(geometry.direction),
+    }
+    for name, other in more.items():
+        spacing, direction, offset = geometry_names(name)
+        made |= {
+            name: volumes[name],
+            spacing: np.array(other.spacing, np.float64),
+            direction: np.ascontiguousarray(other.direction),
+            offset: np.array(geometry.offset_of(other), np.float64),
+        }
+    return made
 
 
 def stack(slices: Sequence[Slice]) -> Geometry:

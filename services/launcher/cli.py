@@ -225,6 +225,7 @@ def run_model(  # noqa: PLR0917  # as above
         list[str] | None,
         typer.Option("--input", metavar="NAME=SERIES", help="The series for a further input, such as a prior."),
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Only the jobs as they ended, as JSON.")] = False,
     data: Data = None,
     port_offset: Offset = None,
 ) -> int:
@@ -243,6 +244,7 @@ def run_model(  # noqa: PLR0917  # as above
             deadline=deadline,
             force=force,
             inputs=inputs or (),
+            as_json=as_json,
         )
 
 

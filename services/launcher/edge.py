@@ -42,6 +42,16 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
+class Beside:
+    """A series that a job takes beside the one that it is about; `chosen` by a person, or else by the card's rule."""
+
+    name: str
+    study_instance_uid: str
+    series_instance_uid: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as `GET /jobs` tells it."""
 
@@ -61,6 +71,7 @@ class Job:
     requested_at: str
     finished_at: str
     results: tuple[Result, ...]
+    inputs: tuple[Beside, ...] = ()
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Self:
@@ -91,6 +102,10 @@ class Job:
                 requested_at=fields.get("requested_at") or "",
                 finished_at=fields.get("finished_at") or "",
                 results=results,
+                inputs=tuple(
+                    Beside(item["name"], item["study_instance_uid"], item["series_instance_uid"], bool(item["chosen"]))
+                    for item in fields.get("inputs") or ()
+                ),
             )
         except (KeyError, ValueError, TypeError, AttributeError):
             raise EdgeError("/jobs answered something that is no job") from None
@@ -135,6 +150,20 @@ class Edge:
             raise EdgeError(f"the edge at {self._client.base_url} does not answer; see ./plexus status") from None
         return [Job.read(item) for item in _granted(answer).json()["jobs"]]
 
+    def offered(self, job: Job) -> dict[str, str]:
+        """What the series that fit beside a job's are, in words, by their UIDs; none where that is not known now."""
+        answer = self._ask(
+            f"/models/{job.model}/inputs",
+            params={"study": job.study_instance_uid, "series": job.series_instance_uid},
+        )
+        if answer.status_code != httpx.codes.OK:
+            return {}
+        return {
+            str(one["series_instance_uid"]): _in_words(one)
+            for wanted in answer.json()["inputs"]
+            for one in wanted["candidates"]
+        }
+
     def cancel(self, job_id: str) -> Job:
         """Stop a job.
 
@@ -178,6 +207,12 @@ class Edge:
             return self._client.get(path, **options)
         except httpx.TransportError:
             raise EdgeError(f"the edge at {self._client.base_url} does not answer; see ./plexus status") from None
+
+
+def _in_words(series: Mapping[str, Any]) -> str:
+    """A series that fits an input: its day, its description, its size."""
+    described = series["series_description"] or series["modality"]
+    return ", ".join(filter(None, (series["study_date"], described, f"{series['instances']} images")))
 
 
 def _path(result: Result) -> str:

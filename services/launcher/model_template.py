@@ -53,21 +53,6 @@ _REQUIREMENTS: Final = """\
 numpy
 """
 
-_CONFIG: Final = """\
-backend: "python"
-max_batch_size: 0
-input [
-  { name: "volume" data_type: TYPE_INT16 dims: [ -1, -1, -1 ] },
-  { name: "spacing" data_type: TYPE_FP64 dims: [ 3 ] },
-  { name: "direction" data_type: TYPE_FP64 dims: [ 3, 3 ] }
-]
-output [
-  { name: "labels" data_type: TYPE_UINT8 dims: [ -1, -1, -1 ] },
-  { name: "measurements" data_type: TYPE_FP32 dims: [ 1, 1 ] }
-]
-instance_group [ { count: 1 kind: KIND_CPU } ]
-"""
-
 _MODEL: Final = '''\
 """The Triton side. The tensors are described in models/README.md."""
 
@@ -117,7 +102,6 @@ def write(folder: Path) -> None:
     title = folder.name.replace("-", " ").capitalize()
     (folder / "model.yaml").write_text(_CARD.format(name=folder.name, title=title), encoding="utf-8")
     (folder / "requirements.in").write_text(_REQUIREMENTS.format(folder=folder), encoding="utf-8")
-    (folder / "triton" / "config.pbtxt").write_text(_CONFIG, encoding="utf-8")
     (code / "model.py").write_text(_MODEL, encoding="utf-8")
 
     planes, rows, columns = np.ogrid[:24, :48, :48]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from rich.console import Console
 
@@ -25,8 +27,12 @@ def run(  # what a run may say
     deadline: str = "",
     force: bool = False,
     inputs: Sequence[str] = (),
+    as_json: bool = False,
 ) -> int:
     """Ask for it, and wait; 0 if all of it completed.
+
+    Args:
+        as_json: of all that may be said, only the jobs as they ended are.
 
     Raises:
         LauncherError: the priority is none, an input is not NAME=SERIES, or the mesh refuses.
@@ -39,24 +45,39 @@ def run(  # what a run may say
     named = dict(one.split("=", 1) for one in inputs)
     asked = edge.run(wish | ({"deadline": deadline} if deadline else {}) | ({"inputs": named} if named else {}))
     left = {job.id: job for job in asked}
+    telling = Console(quiet=True) if as_json else console
     for job in asked:
         if job.state.ended:
-            console.print(f"{job.id} was made before: --force makes it again", highlight=False)
+            telling.print(f"{job.id} was made before: --force makes it again", highlight=False)
+        _tell_inputs(telling, edge, job)
     told: dict[str, str] = {}
     ended = {each: job for each, job in left.items() if job.state.ended}
     while len(ended) < len(left):
         for job in edge.follow(study, silence_seconds=_SILENCE_SECONDS):
             if job.id in left and job.id not in ended:
-                _tell(console, job, told)
+                _tell(telling, job, told)
                 if job.state.ended:
                     ended[job.id] = job
             if len(ended) == len(left):
                 break
-    console.print(status.jobs(list(ended.values())), soft_wrap=not console.is_terminal)
+    if as_json:
+        print(json.dumps([asdict(job) for job in ended.values()], indent=2))
+    telling.print(status.jobs(list(ended.values())), soft_wrap=not console.is_terminal)
     for job in ended.values():
         for result in job.results:
-            console.print(f"  {result.kind:<4} {edge.address_of(result)}", highlight=False, soft_wrap=True)
+            telling.print(f"  {result.kind:<4} {edge.address_of(result)}", highlight=False, soft_wrap=True)
     return 0 if all(job.state is JobState.COMPLETED for job in ended.values()) else 1
+
+
+def _tell_inputs(console: Console, edge: Edge, job: Job) -> None:
+    """Which series it takes beside its own, and who chose them."""
+    words = edge.offered(job) if job.inputs and not console.quiet else {}
+    for one in job.inputs:
+        said = f" ({words[one.series_instance_uid]})" if one.series_instance_uid in words else ""
+        by = "as chosen" if one.chosen else f"by its rule; --input {one.name}=SERIES takes another one"
+        console.print(
+            f"  {one.name}: {one.series_instance_uid}{said}, {by}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _tell(console: Console, job: Job, told: dict[str, str]) -> None:

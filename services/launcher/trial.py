@@ -27,11 +27,11 @@ from rich.table import Table
 
 from services.catalogue.adapters.environments import UvEnvironments
 from services.catalogue.environments import EnvironmentState, has_environment
-from services.catalogue.repository import RUNNER, described_card
+from services.catalogue.repository import RUNNER, described_card, is_tritons
 from services.chassis.faults import Fault
 from services.contracts.card import MAIN_INPUT, CardError, CardInput, ModelCard, PackageKind
-from services.contracts.tensors import Units, geometry_names, sample_type
-from services.inference import assembly
+from services.contracts.tensors import form
+from services.inference import assembly, model
 from services.inference.adapters.npz import NpzResults
 from services.inference.adapters.pydicom import PydicomReader
 from services.inference.manifest import Entry
@@ -95,14 +95,14 @@ def try_package(
         tell: hears what takes long.
 
     Raises:
-        CardError: the card cannot be used, or the package brings a Triton model that needs Triton.
+        CardError: the card cannot be used, or the package brings a model for a backend of Triton's.
         Fault: the files are no input for it, or the answer is not what the card promises.
         TrialFailed: the package could not answer.
         SetupError: Triton's environment is not there.
     """
     card = ModelCard.from_mapping(yaml.safe_load((package / "model.yaml").read_text(encoding="utf-8")))
     environment = asyncio.run(_environment(package, tell)) if has_environment(card) else None
-    if card.kind is PackageKind.EXTERNAL or (card.kind is PackageKind.TRITON and environment is None):
+    if card.kind is PackageKind.EXTERNAL or is_tritons(card, package):
         raise CardError(f"a package of kind {card.kind} is tried in the mesh")
     described = described_card(card, str(environment) if environment is not None else None)
     wanted = {one.name: one for one in card.more_inputs}
@@ -144,16 +144,8 @@ async def _environment(package: Path, tell: Callable[[str], None]) -> Path | Non
 
 def tensors(given: Mapping[str, Given]) -> dict[str, NDArray[Any]]:
     """What Triton would be sent, by the tensors' names."""
-    first = given[MAIN_INPUT].layout.geometry
-    made: dict[str, NDArray[Any]] = {}
-    for name, one in given.items():
-        geometry = one.layout.geometry
-        spacing, direction, offset = geometry_names(name) if name != MAIN_INPUT else ("spacing", "direction", "")
-        made[name], made[spacing] = one.volume, np.asarray(geometry.spacing, np.float64)
-        made[direction] = geometry.direction
-        if offset:
-            made[offset] = np.asarray(first.offset_of(geometry), np.float64)
-    return made
+    geometries = {name: one.layout.geometry for name, one in given.items()}
+    return model.tensors({name: one.volume for name, one in given.items()}, geometries.pop(MAIN_INPUT), geometries)
 
 
 def _run(package: Path, described: dict[str, Any], given: Mapping[str, Given]) -> dict[str, Any]:
@@ -161,19 +153,8 @@ def _run(package: Path, described: dict[str, Any], given: Mapping[str, Given]) -
     bin_folder = triton.installation().bin
     with tempfile.TemporaryDirectory(prefix="plexus-trial-") as name:
         work = Path(name)
-        sent = tensors(given)
-        for one in given:
-            np.save(work / f"{one}.npy", sent[one])
-        job = {
-            "card": described,
-            "spacing": sent["spacing"].tolist(),
-            "direction": sent["direction"].tolist(),
-            "more": {
-                one: {key: sent[f"{one}_{key}"].tolist() for key in ("spacing", "direction", "offset")}
-                for one in given
-                if one != MAIN_INPUT
-            },
-        }
+        np.savez(work / "tensors.npz", allow_pickle=False, **tensors(given))
+        job = {"card": described, "more": [one for one in given if one != MAIN_INPUT]}
         (work / "job.json").write_text(json.dumps(job))
         done = subprocess.run(
             [bin_folder / "python", "-m", "plexus_runner.once", package, work],
@@ -199,9 +180,8 @@ async def _assembled(wanted: CardInput, folder: Path, files: Sequence[Path]) -> 
     ]
     work, reader = _Folder(folder), PydicomReader()
     layout = await assembly.read_layout(entries, wanted, work=work, reader=reader, parallel=2, max_bytes=8 << 30)
-    shape = layout.geometry.shape
-    full = (*shape, 3) if layout.units is Units.RGB else shape
-    volume: NDArray[Any] = np.empty(full, sample_type(layout.units))
+    dtype, full = form(layout.units, layout.geometry.shape)
+    volume: NDArray[Any] = np.empty(full, dtype)
 
     async def progress(_: int) -> None:
         return

@@ -24,6 +24,7 @@ from services.worklist.adapters.postgres import PostgresJobs
 from services.worklist.adapters.workitems import PostgresWorkItems
 from services.worklist.admission import Admission
 from services.worklist.api import jobs as jobs_api
+from services.worklist.api import models as models_api
 from services.worklist.api import notifications as notifications_api
 from services.worklist.api import workitems as workitems_api
 from services.worklist.errors import http_status
@@ -87,6 +88,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
                 journal=frame.log,
                 dicomweb=dicomweb,
             ),
+            models_api.router(jobs=jobs, catalogue=catalogue, archive=archive, journal=frame.log),
             ups(root="/dicom-web"),
             ups(root=""),
             notifications_api.router(notifications=notifications),

@@ -79,7 +79,7 @@ class MissingInputError(PermanentFault):
     """The model takes further series, and one is not there."""
 
     def __init__(self, model: str, missing: Sequence[CardInput]) -> None:
-        each = " and ".join(f"{one.name} ({_WHERE[one.source]})" for one in missing)
+        each = " and ".join(f"{one.name} ({where(one)})" for one in missing)
         names = " ".join(f"--input {one.name}=SERIES" for one in missing)
         super().__init__(
             "input-missing",
@@ -92,6 +92,11 @@ _WHERE: Final = {
     InputFrom.SAME_STUDY: "of the same study",
     InputFrom.EARLIER_STUDIES: "of an earlier study of the patient",
 }
+
+
+def where(one: CardInput) -> str:
+    """Where a further input is looked for, in words."""
+    return _WHERE[one.source]
 
 
 class UnfitInputError(PermanentFault):
@@ -108,10 +113,16 @@ class JobConflictError(PermanentFault):
         super().__init__(code, reason)
 
 
+_NOT_THERE: Final = frozenset(("no-such-study", "no-such-series"))
+"""What the archive says of what somebody names."""
+
+
 def http_status(fault: Fault) -> int:
     """The HTTP status of a fault."""
     match fault:
         case NoSuchJobError() | NoSuchModelError():
+            return 404
+        case PermanentFault(code=code) if code in _NOT_THERE:
             return 404
         case JobConflictError() | NothingToRunError() | MissingInputError() | UnfitInputError():
             return 409

@@ -25,7 +25,7 @@ from services.contracts.events import (
     SeriesSettled,
 )
 from services.selection.errors import RuleFailedError
-from services.worklist import model
+from services.worklist import choices, model
 from services.worklist.errors import NoSuchJobError
 from services.worklist.inputs import Chosen, choose, takers
 from services.worklist.model import Job, JobFact, Performer
@@ -71,7 +71,13 @@ async def select(
         }
         runnable = [card for card in cards if card.name not in beside or not beside[card.name].missing]
         decide = partial(_decide, jobs=jobs, shadows=shadows, dicomweb=dicomweb)
-        decided = [await decide(settled, runnable, source, beside)]
+        decided = []
+        for card in (card for card in cards if card.more_inputs):
+            of_model = by_name[card.name]
+            again = await choices.again(of_model, settled, source, jobs=jobs, archive=archive, journal=journal)
+            for chosen in again:
+                decided.append(await decide(settled, [card], source, {card.name: chosen}))
+        decided.append(await decide(settled, runnable, source, beside))
         several = [candidate for candidate in automatic if candidate.card.more_inputs]
         async for candidate, main, there, chosen in takers(several, source, series, archive=archive, journal=journal):
             of_main = replace(
@@ -124,6 +130,7 @@ async def _decide(
             trace_parent=trace_parent,
             new_id=lambda: uuid4().hex,
             inputs={name: chosen.series for name, chosen in beside.items()},
+            chosen={name: chosen.named for name, chosen in beside.items()},
             shadows=shadows,
         )
         facts = [fact for job in ruling.superseded for fact in cancelled_facts(job, _SELF, "superseded")]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -28,14 +29,18 @@ class Chosen:
         series: of each input that was found, in the card's order.
         described: the same for its work item.
         missing: the inputs that the model needs and that are not there.
+        named: the inputs whose series somebody chose.
     """
 
     series: tuple[InputSeries, ...] = ()
     described: tuple[Input, ...] = ()
     missing: tuple[CardInput, ...] = ()
+    named: tuple[str, ...] = ()
 
 
-class _Found(NamedTuple):
+class Found(NamedTuple):
+    """A series that can be taken."""
+
     study: str
     uid: str
     series: Series
@@ -62,7 +67,7 @@ async def choose(
     """
     named = named or {}
     _known(candidate, named)
-    found: dict[str, _Found] = {}
+    found: dict[str, Found] = {}
     for one in candidate.card.more_inputs:
         if one.name in named:
             found[one.name] = await _as_said(one.name, named[one.name], main, archive)
@@ -75,6 +80,7 @@ async def choose(
         tuple(InputSeries(name, each.study, each.uid, each.series.digest) for name, each in found.items()),
         tuple([await _described(each, archive) for each in found.values()]),
         tuple(one for one in candidate.card.more_inputs if one.required and one.name not in found),
+        tuple(name for name in found if name in named),
     )
 
 
@@ -116,9 +122,11 @@ def _known(candidate: Candidate, named: Mapping[str, str]) -> None:
     if strange := sorted(set(named) - set(names)):
         has = f"it has {', '.join(names)}" if names else "it takes one series"
         raise UnfitInputError(f"{candidate.card.name} has no input {', '.join(strange)}: {has}")
+    if len(set(named.values())) < len(named):
+        raise UnfitInputError("one series is chosen for two inputs: each takes another one")
 
 
-async def _as_said(name: str, uid: str, main: Input, archive: SeriesArchive) -> _Found:
+async def _as_said(name: str, uid: str, main: Input, archive: SeriesArchive) -> Found:
     if uid == main.series_instance_uid:
         raise UnfitInputError(the_main_one(name))
     study = await archive.study_of(uid)
@@ -127,29 +135,39 @@ async def _as_said(name: str, uid: str, main: Input, archive: SeriesArchive) -> 
     series = await archive.describe(study, uid)
     if study != main.study_instance_uid and not same_patient(main.attributes, series.attributes):
         raise UnfitInputError(f"the series for {name} is not of the same patient")
-    return _Found(study, uid, series)
+    return Found(study, uid, series)
 
 
 async def _best(
     wanted: CardInput, rule: Rule, main: Input, taken: set[str], *, archive: SeriesArchive, journal: Journal
-) -> _Found | None:
+) -> Found | None:
+    async with aclosing(fitting(wanted, rule, main, archive=archive, journal=journal)) as found:
+        async for each in found:
+            if each.uid not in taken:
+                return each
+    return None
+
+
+async def fitting(
+    wanted: CardInput, rule: Rule, main: Input, *, archive: SeriesArchive, journal: Journal
+) -> AsyncGenerator[Found]:
+    """The series that fit an input beside the series `main`, the best first; see `choose`."""
     match wanted.source:
         case InputFrom.SAME_STUDY:
             studies: Sequence[str] = [main.study_instance_uid]
         case InputFrom.EARLIER_STUDIES:
             studies = await _others(main, archive, journal, later=False)
     for study in studies:
-        fitting = []
+        found = []
         for uid in await archive.series_of(study):
-            series = await _settled(study, uid, archive) if uid not in taken else None
+            series = await _settled(study, uid, archive) if uid != main.series_instance_uid else None
             if series is not None and _selects(rule, series, wanted.name, journal):
-                fitting.append(_Found(study, uid, series))
-        if fitting:
-            return min(fitting, key=_order)
-    return None
+                found.append(Found(study, uid, series))
+        for each in sorted(found, key=_order):
+            yield each
 
 
-def _order(found: _Found) -> tuple[int, int, str]:
+def _order(found: Found) -> tuple[int, int, str]:
     number = first(found.series.attributes, "SeriesNumber")
     return -found.series.instances, int(number) if number.lstrip("+-").isdigit() else 1 << 31, found.uid
 
@@ -209,6 +227,6 @@ def _selects(rule: Rule, series: Series, model: str, journal: Journal) -> bool:
         return False
 
 
-async def _described(found: _Found, archive: SeriesArchive) -> Input:
+async def _described(found: Found, archive: SeriesArchive) -> Input:
     references = await archive.references(found.study, found.uid)
     return Input(found.study, found.uid, found.series.attributes, references)

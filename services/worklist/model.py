@@ -12,7 +12,7 @@ failed, because they are there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -115,6 +115,7 @@ class Job:
         change: grows with every change of any job; 0 before the job is kept.
         position: grows with every new job; 0 before the job is kept.
         inputs: the series that it takes beside the one that it is about.
+        chosen: the names of those inputs whose series a person chose.
     """
 
     id: str
@@ -150,6 +151,28 @@ class Job:
     change: int = 0
     position: int = 0
     inputs: tuple[InputSeries, ...] = ()
+    chosen: tuple[str, ...] = ()
+
+    @property
+    def line(self) -> Line:
+        """Of a model's jobs on a series, those of one line replace each other."""
+        return line_of(self.inputs, self.chosen)
+
+
+Line = tuple[tuple[str, str], ...]
+"""What a person chose: inputs by their names, each with its series. () is the line of the rules."""
+
+
+def replaces(job: Job, inputs: Iterable[InputSeries], line: Line) -> bool:
+    """Whether a new job of the model, with these inputs, comes in place of a job: of its line, or with the same series
+    beside the same one, whoever chose them."""
+    takes = [(one.name, one.series_instance_uid) for one in inputs]
+    return job.line == line or takes == [(one.name, one.series_instance_uid) for one in job.inputs]
+
+
+def line_of(inputs: Iterable[InputSeries], chosen: Sequence[str]) -> Line:
+    """The line of a job with these inputs, of which a person chose some."""
+    return tuple((one.name, one.series_instance_uid) for one in inputs if one.name in chosen)
 
 
 @dataclass(frozen=True, slots=True)

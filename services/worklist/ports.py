@@ -12,7 +12,7 @@ from services.contracts.card import ModelCard
 from services.contracts.events import Event
 from services.dicom.dicom_json import DicomJson
 from services.worklist.model import Job, JobQuery
-from services.worklist.turns import Waiting
+from services.worklist.turns import InWork, Waiting
 from services.worklist.ups.item import WorkItem
 from services.worklist.ups.reports import Report
 from services.worklist.ups.searching import Search
@@ -66,10 +66,10 @@ class Jobs(Protocol):
     async def decide_on_waiting(
         self,
         most: int,
-        pick: Callable[[Sequence[Waiting], dict[str, int]], Sequence[str]],
+        pick: Callable[[Sequence[Waiting], InWork], Sequence[str]],
         decide: Callable[[Job], Decision],
     ) -> Sequence[Job]:
-        """Keep and say what `decide` makes of the waiting jobs that `pick` picks, by how many each sender has in work.
+        """Keep and say what `decide` makes of the waiting jobs that `pick` picks, by what is in work.
 
         Args:
             most: so many of each sender and priority are looked at, oldest first.
@@ -89,6 +89,9 @@ class Jobs(Protocol):
 
     async def find(self, query: JobQuery) -> Sequence[Job]:
         """The jobs that are asked for, newest first."""
+
+    async def record(self, facts: Facts) -> None:
+        """Say who has looked."""
 
 
 class Changes(Protocol):

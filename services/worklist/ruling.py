@@ -8,7 +8,7 @@ from datetime import datetime
 
 from services.contracts.card import ModelCard, PackageKind
 from services.contracts.events import InputSeries, SeriesSettled
-from services.worklist.model import Job, JobState, Performer, cancelled
+from services.worklist.model import Job, JobState, Line, Performer, cancelled, line_of, replaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,18 @@ def rule(
     trace_parent: str = "",
     new_id: Callable[[], str],
     inputs: Mapping[str, tuple[InputSeries, ...]] | None = None,
+    chosen: Mapping[str, tuple[str, ...]] | None = None,
     shadows: Mapping[str, str] | None = None,
 ) -> Ruling:
     """One job for each model that selects the series, unless it is there or a newer revision is.
+
+    What a person chose and what the rules choose lie beside each other: neither stops or replaces the other.
 
     Args:
         cards: of the models that select it.
         of_series: every job of the series, oldest first.
         inputs: what a model takes beside the series, by its name.
+        chosen: the names of those inputs whose series a person chose, by the model's name.
         shadows: by the name of a model, the version that runs beside the one in use.
     """
     requested: list[Job] = []
@@ -44,11 +48,13 @@ def rule(
     for card in cards:
         jobs = [job for job in of_series if job.model == card.name]
         beside = (inputs or {}).get(card.name, ())
+        by_hand = (chosen or {}).get(card.name, ())
+        line = line_of(beside, by_hand)
         same = [job for job in jobs if (job.series_digest, job.model_version) == (settled.digest, card.version)]
-        if any(job.revision > settled.revision for job in jobs) or any(job.inputs == beside for job in same):
+        if any(job.revision > settled.revision for job in jobs) or any(_does(job, beside, line) for job in same):
             continue
-        unfinished = [job for job in jobs if not job.state.ended]
-        completed = [job for job in jobs if job.state is JobState.COMPLETED]
+        unfinished = [job for job in jobs if job.line == line and not job.state.ended]
+        completed = [job for job in jobs if job.state is JobState.COMPLETED and replaces(job, beside, line)]
         superseded += [cancelled(job, "superseded", _why(job, settled), at) for job in unfinished]
         # A result that is there comes before one that may still come.
         replaced = (completed or unfinished)[-1:]
@@ -69,10 +75,17 @@ def rule(
                 sender=settled.sender or settled.study_instance_uid,
                 run=max((job.run + 1 for job in same), default=0),
                 inputs=beside,
+                chosen=by_hand,
                 shadow=(shadows or {}).get(card.name, ""),
             )
         )
     return Ruling(tuple(requested), tuple(superseded))
+
+
+def _does(job: Job, inputs: tuple[InputSeries, ...], line: Line) -> bool:
+    """Whether a job on the same series makes what is wanted; one of another line if it has not come to nothing."""
+    lost = job.state in {JobState.FAILED, JobState.CANCELLED}
+    return job.inputs == inputs and (job.line == line or not lost)
 
 
 def _why(job: Job, settled: SeriesSettled) -> str:

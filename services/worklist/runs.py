@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import uuid4
 
@@ -12,8 +12,8 @@ from services.chassis.principal import Principal
 from services.worklist import handlers, inputs
 from services.worklist.errors import MissingInputError, NoSuchModelError, NothingToRunError, UnfitInputError
 from services.worklist.inputs import Chosen, choose
-from services.worklist.model import Job, JobState, Priority
-from services.worklist.ports import Candidate, Decision, Jobs, Journal, Series, SeriesArchive
+from services.worklist.model import Job, JobState, Priority, line_of, replaces
+from services.worklist.ports import Candidate, Decision, Facts, Jobs, Journal, Series, SeriesArchive
 from services.worklist.ruling import performer_of
 from services.worklist.ups.item import WorkItem
 from services.worklist.ups.making import Input, item_of
@@ -58,7 +58,7 @@ async def ask(
         MissingInputError: the model takes further series, and one is not there.
         UnfitInputError: one that was chosen cannot be taken.
     """
-    candidate = _candidate(wish.model, candidates)
+    candidate = called(wish.model, candidates)
     if wish.series_instance_uid:
         uids: Sequence[str] = [wish.series_instance_uid]
     else:
@@ -108,7 +108,7 @@ async def for_item(
     Raises:
         MissingInputError, UnfitInputError: as `ask`.
     """
-    candidate = _candidate(wish.model, candidates)
+    candidate = called(wish.model, candidates)
     uid = wish.series_instance_uid
     series = await archive.describe(wish.study_instance_uid, uid)
     source = Input(wish.study_instance_uid, uid, series.attributes)
@@ -124,15 +124,12 @@ async def for_item(
     )
 
 
-async def processing(
-    study: str, series: str, *, candidates: Sequence[Candidate], archive: SeriesArchive, journal: Journal
-) -> set[str]:
-    """The names of the models whose rule selects a series."""
-    found = await archive.describe(study, series)
-    return {card.name for card in handlers.selected(candidates, found.attributes, found.instances, journal)}
+def called(name: str, candidates: Sequence[Candidate]) -> Candidate:
+    """The model of a name.
 
-
-def _candidate(name: str, candidates: Sequence[Candidate]) -> Candidate:
+    Raises:
+        NoSuchModelError: there is none.
+    """
     for candidate in candidates:
         if candidate.card.name == name:
             return candidate
@@ -155,7 +152,7 @@ async def _one(
     dicomweb: str,
     item: Callable[[str], WorkItem] | None = None,
 ) -> Job:
-    card, at = candidate.card, handlers.now()
+    card, at, line = candidate.card, handlers.now(), line_of(beside.series, beside.named)
 
     def decide(of_series: Sequence[Job]) -> Decision:
         same = [
@@ -165,19 +162,24 @@ async def _one(
         ]
         there = next((job for job in reversed(same) if job.inputs == beside.series), None)
         if there is not None and not wish.force:
+            kept, facts = _kept(there, wish, beside, principal)
             if item is None:
-                return Decision((there,))
+                return Decision((kept,), facts)
             if there.state not in {JobState.FAILED, JobState.CANCELLED}:
-                return Decision((there,), items=(item(there.id),))
+                return Decision((kept,), facts, (item(there.id),))
         revisions = [job.revision for job in of_series if job.series_digest == series.digest]
-        done = [job for job in of_series if job.model == card.name and job.state is JobState.COMPLETED]
+        done = [
+            job
+            for job in of_series
+            if (job.model, job.state) == (card.name, JobState.COMPLETED) and replaces(job, beside.series, line)
+        ]
         job = Job(
             id=uuid4().hex,
             model=card.name,
             model_version=card.version,
             study_instance_uid=source.study_instance_uid,
             series_instance_uid=source.series_instance_uid,
-            revision=max(revisions, default=0),
+            revision=max(series.revision, *revisions, 0),
             series_digest=series.digest,
             requested_at=at,
             supersedes=done[-1].id if done else "",
@@ -189,6 +191,7 @@ async def _one(
             run=max((each.run + 1 for each in same), default=0),
             deadline=wish.deadline,
             inputs=beside.series,
+            chosen=beside.named,
             shadow=candidate.shadow if not any(_counts(each, candidate.shadow) for each in same) else "",
         )
         made = item(job.id) if item else item_of(job, card, source, dicomweb, at, more=beside.described)
@@ -196,6 +199,19 @@ async def _one(
 
     decision = await jobs.decide_on_series(source.study_instance_uid, source.series_instance_uid, decide)
     return decision.jobs[0]
+
+
+def _kept(there: Job, wish: Wish, beside: Chosen, principal: Principal) -> tuple[Job, Facts]:
+    """A job that does what is asked: if that is more urgent, it is from now on, and what a person chooses stays."""
+    after, facts = there, []
+    chosen = tuple(one.name for one in there.inputs if one.name in {*there.chosen, *beside.named})
+    if chosen != there.chosen:
+        after = replace(after, chosen=chosen)
+        facts.append((handlers.audit(there, principal, "input-chosen"), None))
+    if wish.priority.rank < there.priority.rank and not there.state.ended:
+        after = replace(after, priority=wish.priority)
+        facts.append((handlers.audit(there, principal, "hurried"), None))
+    return after, tuple(facts)
 
 
 def _counts(job: Job, shadow: str) -> bool:

@@ -1,7 +1,8 @@
 """Whose turn it is, when more jobs wait than the mesh takes at once.
 
-By priority; of the same priority the sender with the fewest jobs in work; then by age. So that nothing waits for ever,
-a job that has waited long counts as of the next higher priority.
+By priority; of the same priority the sender with the fewest jobs in work; then by age. A job that has waited long
+counts as of the next higher priority, but not as urgent: what is urgent comes first, however much has waited long. So
+that nothing waits for ever, one place is left for which what has waited long counts as much as what is urgent.
 """
 
 from __future__ import annotations
@@ -38,19 +39,26 @@ class Waiting:
     position: int
 
 
-def pick(waiting: Sequence[Waiting], in_work: Mapping[str, int], at: datetime, rules: Rules) -> list[str]:
-    """The jobs that may start now.
+InWork = Mapping[tuple[str, Priority], int]
+"""How many jobs of each priority each sender has in work."""
 
-    Args:
-        in_work: how many jobs each sender has in work.
-    """
-    busy = Counter(in_work)
+
+def pick(waiting: Sequence[Waiting], in_work: InWork, at: datetime, rules: Rules) -> list[str]:
+    """The jobs that may start now."""
+    busy: Counter[str] = Counter()
+    urgent = 0
+    for (sender, priority), jobs in in_work.items():
+        busy[sender] += jobs
+        urgent += jobs if priority is Priority.HIGH else 0
     left = list(waiting)
     picked: list[str] = []
     while left and busy.total() < rules.most:
-        turn = min(left, key=lambda job: (_rank(job, at, rules), busy[job.sender], job.position))
+        first = urgent < max(rules.most - 1, 1)
+        ranks = {job.id: -1 if first and job.priority is Priority.HIGH else _rank(job, at, rules) for job in left}
+        turn = min(left, key=lambda job: (ranks[job.id], busy[job.sender], job.position))
         left.remove(turn)
         busy[turn.sender] += 1
+        urgent += turn.priority is Priority.HIGH
         picked.append(turn.id)
     return picked
 

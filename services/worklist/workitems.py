@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from services.chassis import telemetry
 from services.chassis.principal import Principal
@@ -19,7 +19,7 @@ from services.worklist import handlers, model, runs
 from services.worklist.model import Job, JobState, Performer, Priority
 from services.worklist.ports import Candidate, Facts, ItemDecision, Jobs, Journal, SeriesArchive, WorkItems
 from services.worklist.ups import making, matching, refusals, reports, states
-from services.worklist.ups.building import first
+from services.worklist.ups.building import first, moment_of
 from services.worklist.ups.checking import to_create
 from services.worklist.ups.item import StepState, WorkItem
 from services.worklist.ups.making import asked_of, new_item
@@ -69,7 +69,7 @@ async def create(
             asked.study_instance_uid,
             asked.series_instance_uid,
             Priority(first(given, "ScheduledProcedureStepPriority")),
-            _moment(first(given, _EXPIRATION)),
+            _deadline(given),
         )
         await runs.for_item(
             wish,
@@ -189,7 +189,7 @@ def _plain(given: DicomJson, tag: str) -> str:
 def _rescheduled(job: Job, item: WorkItem) -> Job | None:
     """The job, if its work item says another priority or deadline."""
     priority = Priority(first(item.attributes, "ScheduledProcedureStepPriority"))
-    deadline = _moment(first(item.attributes, _EXPIRATION))
+    deadline = _deadline(item.attributes)
     after = replace(job, priority=priority, deadline=deadline)
     return None if job.state.ended or after == job else after
 
@@ -209,15 +209,8 @@ def _led(job: Job, item: WorkItem, at: datetime) -> Job | None:
             return None
 
 
-def _moment(text: str) -> datetime | None:
-    """A DT as a time; in UTC where it says no offset."""
-    for pattern in ("%Y%m%d%H%M%S.%f%z", "%Y%m%d%H%M%S%z", "%Y%m%d%H%M%S.%f", "%Y%m%d%H%M%S", "%Y%m%d%H%M", "%Y%m%d"):
-        try:
-            found = datetime.strptime(text, pattern)
-        except ValueError:
-            continue
-        return found if found.tzinfo else found.replace(tzinfo=UTC)
-    return None
+def _deadline(attributes: DicomJson) -> datetime | None:
+    return moment_of(first(attributes, _EXPIRATION), first(attributes, "TimezoneOffsetFromUTC"))
 
 
 def _record(action: Action, caller: Caller, detail: str, item: WorkItem | None = None, *, count: int = 0) -> Facts:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, sync_playwright
 from pydicom import Dataset, dcmread
 from typer.testing import CliRunner
 
 from services.launcher.cli import app
+from tests.e2e.test_the_viewer import _CHROMIUM, _QUIET, _panel
 from tests.mesh import Site
 from tests.studies import Study, make_study
 
@@ -125,3 +129,78 @@ def test_a_person_chooses_the_prior_and_may_not_choose_that_of_somebody_else(sit
     ).json()
     series = [one["0020000E"]["Value"][0] for one in item["00404021"]["Value"]]
     assert series == [compared.today.series_instance_uid, compared.earlier.series_instance_uid]
+
+
+@pytest.fixture(scope="module")
+def older(site: Site, compared: Compared, sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Study:
+    """A still earlier study of the patient, of more slices: the rule takes it for the second study, not for today's."""
+    study = make_study(sample, tmp_path_factory.mktemp("older") / "older", seed="compared older", shrink=8, count=22)
+    described = {"StudyID": "COMPARE", "StudyDate": "20251101", "StudyTime": "080000"}
+    _of_one_patient(study.folder.parent, study, compared.today, **described, SeriesDescription="Chest of November")
+    assert site.storescu(study.folder).returncode == 0
+    assert site.finished(compared.earlier.study_instance_uid, "ct-change")["state"] == "completed"
+    return study
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=list(_QUIET))
+        yield browser.new_page(viewport={"width": 1400, "height": 1000})
+        browser.close()
+
+
+def _changes(site: Site, study: Study) -> list[dict[str, Any]]:
+    """The jobs of ct-change on a study, oldest first."""
+    return [job for job in reversed(site.jobs(study.study_instance_uid)) if job["model"] == "ct-change"]
+
+
+def test_from_the_panel_a_person_chooses_another_prior_and_both_results_stay(
+    site: Site, compared: Compared, older: Study, page: Page, tmp_path: Path
+) -> None:
+    page.goto(f"{site.edge}/viewer/viewer?StudyInstanceUIDs={compared.today.study_instance_uid}")
+    card = _panel(page, "Change of air in the lungs between two CTs (example)")
+    status = card.get_by_role("status").first
+    site.until(lambda: page.wait_for_timeout(200) or "Dec 31, 2025" in status.inner_text(), every=0)
+    prior = card.get_by_role("combobox")
+    offered = prior.get_by_role("option").all_inner_texts()
+    assert len(offered) == 2
+    assert "Dec 31, 2025" in offered[0] and "20 images (its rule takes this)" in offered[0]
+    assert offered[1] == "Nov 1, 2025 · Chest of November · 22 images"
+    prior.focus()
+    page.keyboard.press("ArrowDown")
+    card.get_by_role("button", name="Run again").click()
+    site.until(lambda: page.wait_for_timeout(200) or "Chest of November" in status.inner_text(), every=0)
+    page.screenshot(path=tmp_path / "panel.png")
+    assert not card.get_by_text("Superseded results").is_visible()
+    assert card.get_by_role("button", name="Show measurements").count() == 2
+    _, chosen = _changes(site, compared.today)
+    assert (chosen["supersedes"], chosen["inputs"][0]["chosen"]) == ("", True)
+    assert chosen["inputs"][0]["series_instance_uid"] == older.series_instance_uid
+
+
+def test_without_a_prior_the_panel_says_why_it_cannot_run(site: Site, older: Study, page: Page, tmp_path: Path) -> None:
+    page.goto(f"{site.edge}/viewer/viewer?StudyInstanceUIDs={older.study_instance_uid}")
+    card = _panel(page, "Change of air in the lungs between two CTs (example)")
+    card.get_by_text("It cannot run yet: no prior (of an earlier study of the patient) is there").wait_for()
+    card.get_by_role("button", name="Look again").scroll_into_view_if_needed()
+    page.screenshot(path=tmp_path / "panel.png")
+    assert card.get_by_role("button", name="Run", exact=True).is_disabled()
+
+
+def test_plexus_run_tells_which_prior_it_took(site: Site, compared: Compared, older: Study) -> None:
+    def command(study: Study) -> list[str]:
+        return ["run", "ct-change", study.study_instance_uid, "--data", str(site.data)]
+
+    told = CliRunner().invoke(app, command(compared.earlier))
+    assert told.exit_code == 0, told.output
+    assert f"prior: {older.series_instance_uid} (2025-11-01, Chest of November, 22 images), by its rule;" in told.output
+    named = ["--input", f"prior={older.series_instance_uid}", "--json"]
+    chosen = CliRunner().invoke(app, [*command(compared.today), *named])
+    (job,) = json.loads(chosen.output)
+    assert job["inputs"][0] == {
+        "name": "prior",
+        "study_instance_uid": older.study_instance_uid,
+        "series_instance_uid": older.series_instance_uid,
+        "chosen": True,
+    }

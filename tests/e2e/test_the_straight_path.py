@@ -128,7 +128,7 @@ def test_the_seg_says_which_model_in_which_version_made_it(seg: Any) -> None:
     for segment in seg.SegmentSequence:
         assert segment.SegmentAlgorithmType == "AUTOMATIC"
         (algorithm,) = segment.SegmentationAlgorithmIdentificationSequence
-        assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("ct-lung", "1.0.0")
+        assert (algorithm.AlgorithmName, algorithm.AlgorithmVersion) == ("ct-lung", "1.1.0")
 
 
 @pytest.mark.parametrize("modality", ["SEG", "SR"])

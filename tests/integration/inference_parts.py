@@ -80,6 +80,7 @@ class Everything(ImageProcessingTool):
 
 
 COMPARED = """
+import time
 import numpy as np
 from image_processing_tool import ImageProcessingTool
 from processing_result import ProcessingResult
@@ -89,6 +90,8 @@ class Compared(ImageProcessingTool):
     def description(self): return "the sum of the prior, and of the way to it"
     def can_process_image(self, img): return True
     def process(self, img):
+        if img.as_numpy()[0, 0, 0] == 77:
+            time.sleep(600)
         prior = img.more.get("prior")
         told = -1 if prior is None else float(prior.as_numpy().sum() + sum(prior.metadata["offset"]))
         result = ProcessingResult(self.name(), {"volume": told})
@@ -159,17 +162,21 @@ def triton_address(triton_settings: Settings) -> Iterator[str]:
         stderr=subprocess.DEVNULL,
     )
     try:
-        ready = f"http://{triton_settings.address('triton_http')}/v2/health/ready"
-        until = time.monotonic() + 120
-        while not _answers(ready):
-            assert process.poll() is None, "Triton ended"
-            assert time.monotonic() < until, "Triton is not ready"
-            time.sleep(0.1)
+        wait_until_ready(process, triton_settings)
         yield triton_settings.address("triton_grpc")
     finally:
         process.terminate()
         process.wait(60)
         part.tidy()
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], settings: Settings) -> None:
+    """Until a Triton that was just started answers."""
+    until = time.monotonic() + 120
+    while not _answers(f"http://{settings.address('triton_http')}/v2/health/ready"):
+        assert process.poll() is None, "Triton ended"
+        assert time.monotonic() < until, "Triton is not ready"
+        time.sleep(0.1)
 
 
 def _answers(url: str) -> bool:

@@ -230,12 +230,12 @@ async def test_the_bytes_of_a_published_version_are_fixed(site: Site, tmp_path: 
         await asyncio.to_thread(site.commands.checked, other)
 
 
-async def test_a_model_that_cannot_be_loaded_says_so_and_harms_nobody(site: Site, tmp_path: Path) -> None:
+async def test_a_model_that_is_no_python_says_so_and_harms_nobody(site: Site, tmp_path: Path) -> None:
     package = version_of(tmp_path, "broken-ct", "1.0.0")
     (package / "triton" / "1" / "model.py").write_text("this is no Python")
     version = await asyncio.to_thread(site.commands.checked, package)
     assert version["report"]["passed"] is False
-    assert "Triton could not load broken-ct 1.0.0" in version["report"]["problems"][0]
+    assert "SyntaxError" in version["report"]["cases"][0]["problems"][0]
     assert "shipped-ct-0.1.0" in await loaded(site)
 
 
@@ -304,14 +304,15 @@ async def test_switching_and_rolling_back_under_load_fails_no_request(
 async def test_a_version_that_breaks_when_it_is_activated_leaves_the_old_one_in_use(site: Site, tmp_path: Path) -> None:
     """It passed its check; what it needs is gone since."""
     await publish(site, version_of(tmp_path, "late-ct", "1.0.0"))
-    marker = tmp_path / "there"
-    marker.touch()
     package = version_of(tmp_path, "late-ct", "2.0.0")
     code = package / "triton" / "1" / "model.py"
-    code.write_text(code.read_text() + f"\nopen({str(marker)!r}).close()\n")
+    until = int(time.time()) + 6
+    code.write_text(
+        code.read_text() + f"\nimport time\nif time.time() > {until}: raise OSError('the licence is gone')\n"
+    )
     await publish(site, package, activate=False)
-    marker.unlink()
-    with pytest.raises(EdgeError, match=r"could not load late-ct 2\.0\.0"):
+    await asyncio.sleep(max(0, until - time.time()) + 0.1)
+    with pytest.raises(EdgeError, match=r"late-ct 2\.0\.0 fails its test case ball.*the licence is gone"):
         await asyncio.to_thread(site.commands.move, "late-ct", "2.0.0", "activate")
     assert (await active(site))["late-ct"] == "1.0.0"
     assert "late-ct-1.0.0" in await loaded(site)

@@ -251,10 +251,10 @@ class Job:
             digest = hashlib.sha256(data).hexdigest()
             instances.append({"file": f"{number:05}.dcm", "sop_instance_uid": f"2.25.{number + 1}", "sha256": digest})
         manifest = {
-            "schema": 1, "job_id": self.id, "model": model, "model_version": "1.0.0", "instances": instances
+            "schema": 1, "job_id": self.id, "model": model, "model_version": "1.1.0", "instances": instances
         }  # fmt: skip
         (self.input / "manifest.json").write_text(json.dumps(manifest))
-        self.released = JobReleased(self.id, model, "1.0.0", manifest_key(self.id), len(files))
+        self.released = JobReleased(self.id, model, "1.1.0", manifest_key(self.id), len(files))
 
     def result(self) -> tuple[Any, Any]:
         file = np.load(BytesIO((self.work / result_key(self.id)).read_bytes()), allow_pickle=False)
@@ -421,10 +421,10 @@ async def test_a_version_in_shadow_waits_for_the_jobs_and_leaves_figures_alone(
         await first.ended.wait()
         files = set(done.work.rglob("*"))
         await bus.say(next_one.released)
-        await bus.say(ShadowRequested(done.id, "ct-lung", "1.0.0", "1.0.0"))  # beside itself: it agrees with itself
+        await bus.say(ShadowRequested(done.id, "ct-lung", "1.1.0", "1.1.0"))  # beside itself: it agrees with itself
         said = await compared.get()
         assert second.ended.is_set()
-    assert (said.job_id, said.candidate, said.reason_code) == (done.id, "1.0.0", "")
+    assert (said.job_id, said.candidate, said.reason_code) == (done.id, "1.1.0", "")
     assert {figure.name for figure in said.figures} >= {"Left lung", "Right lung"}
     assert all(figure.active == figure.candidate for figure in said.figures if figure.active == figure.active)
     assert {figure.dice for figure in said.figures if figure.kind == "label"} == {1.0}

@@ -1,11 +1,13 @@
-"""Packages without a Triton model of their own, on a real Triton: declared networks and confined code."""
+"""Packages that our runner serves, on a real Triton: declared networks and confined code."""
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from pydicom.dataset import Dataset
 
@@ -174,3 +176,25 @@ async def test_a_prior_travels_beside_its_series_however_tensors_travel(
                 answer = await room.infer(geometry, more)
                 check(answer, card, now.shape)
                 assert answer.measurements is not None and answer.measurements.tolist() == [[volume]]
+
+
+def working() -> int:
+    """How many processes run a package's code."""
+    commands = [process.cmdline() for process in psutil.Process().children(recursive=True)]
+    return sum("plexus_runner.worker" in command for command in commands)
+
+
+async def test_the_code_of_a_job_that_is_cancelled_ends_and_the_next_one_is_answered(triton_address: str) -> None:
+    card = compared_card()
+    volume = np.zeros((3, 4, 5), np.int16)
+    volume[0, 0, 0] = 77  # at which it sleeps for ten minutes
+    job = asyncio.create_task(ask(triton_address, card, volume))
+    while not working():
+        await asyncio.sleep(0.05)
+    job.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await job
+    while working():
+        await asyncio.sleep(0.05)
+    answer = await ask(triton_address, card, np.zeros((3, 4, 5), np.int16))
+    assert answer.measurements is not None and answer.measurements.tolist() == [[-1]]

@@ -17,7 +17,7 @@ from services.chassis import database
 from services.chassis.health import Health
 from services.chassis.log import Log
 from services.chassis.outbox import Outbox
-from services.contracts.events import JobCancelled, JobInferred, Result
+from services.contracts.events import InputSeries, JobCancelled, JobInferred, Result
 from services.worklist import handlers
 from services.worklist.adapters.postgres import PostgresJobs
 from services.worklist.adapters.workitems import PostgresWorkItems
@@ -42,6 +42,7 @@ from tests.unit.worklist.samples import (
     later,
     settled,
 )
+from tests.unit.worklist.test_inputs import CT, PRIOR, Archive, ask, settle
 
 
 class SilentOutbox(Outbox):
@@ -87,6 +88,8 @@ FULL = job(
     results=(Result("SEG", "1", "2", "3", "4"), Result("SR", "1", "2", "5", "6")),
     series_digest="d2",
     revision=2,
+    inputs=(InputSeries("prior", "9", "9.1", "d"), InputSeries("t2", "9", "9.2", "d")),
+    chosen=("prior",),
 )
 
 
@@ -264,3 +267,28 @@ async def test_a_shadow_has_its_turn_when_no_job_is_unfinished_and_one_turn_alon
     assert asked is not None and (asked.id, asked.shadow, asked.shadowed_at) == (done.id, "2.0.0", later(9))
     assert not await jobs.shadow_waits()
     assert await jobs.get(done.id) == asked
+
+
+async def test_what_a_person_chose_stays_beside_what_the_rule_chooses_through_revisions(jobs: Jobs) -> None:
+    archive = Archive()
+    archive.put("1", "20240101", "P", **{"1_1": CT})
+    archive.put("2", "20250101", "P", **{"2_1": CT})
+    archive.put("4", "20260101", "P", **{"4_1": CT})
+    await settle(jobs, archive, PRIOR, "4", "4.1")
+    (chosen,) = await ask(jobs, archive, PRIOR, "4", inputs={"prior": "1.1"})
+    archive.put("3", "20250601", "P", **{"3_1": CT})
+    await settle(jobs, archive, PRIOR, "3", "3.1")  # a newer prior stops and replaces what the rule had chosen, alone
+    assert (await jobs.get(chosen.id)) == chosen
+    archive.digests["4.1"] = "more"
+    await settle(jobs, archive, PRIOR, "4", "4.1", revision=2)
+    await settle(jobs, archive, PRIOR, "4", "4.1", revision=2)
+    found = reversed(await jobs.find(JobQuery(series_instance_uid="4.1")))
+    assert [
+        (job.revision, job.inputs[0].series_instance_uid, job.chosen, job.run, job.state.ended) for job in found
+    ] == [
+        (1, "2.1", (), 0, True),
+        (1, "1.1", ("prior",), 1, True),
+        (1, "3.1", (), 2, True),
+        (2, "1.1", ("prior",), 0, False),
+        (2, "3.1", (), 1, False),
+    ]

@@ -5,6 +5,22 @@ const ENDED = ['completed', 'failed', 'cancelled'];
 
 export const hasEnded = job => ENDED.includes(job.state);
 
+/** What a person chose: results of one model on one series with other choices lie beside each other. */
+const lineOf = job =>
+  [job.model, job.series_instance_uid, ...job.inputs.filter(one => one.chosen).map(one => one.series_instance_uid)].join();
+
+/** Which of completed jobs, the newest first, still stand: those that no other one replaces. */
+export function standing(done) {
+  const replaced = new Set(done.map(job => job.supersedes));
+  const lines = new Set();
+  return done.filter(job => {
+    const line = lineOf(job);
+    const stands = !replaced.has(job.id) && !lines.has(line);
+    lines.add(line);
+    return stands;
+  });
+}
+
 export class Desk extends EventTarget {
   target = null;
   models = null;
@@ -12,6 +28,8 @@ export class Desk extends EventTarget {
   connected = true;
   #jobs = new Map();
   #notes = new Map();
+  #inputs = new Map();
+  #chosen = new Map();
   #wanted = new Set();
   #watched = false;
   #study = '';
@@ -56,12 +74,44 @@ export class Desk extends EventTarget {
 
   /** What went wrong with a model here, in words. */
   noteOf(model) {
-    return this.#notes.get(`${model.name} ${this.target?.series}`) || '';
+    return this.#notes.get(this.#here(model)) || '';
   }
 
+  /** What fits the further inputs of a model here; none for a model that takes one series, null while it is asked. */
+  inputsOf(model) {
+    return model.inputs.length ? this.#inputs.get(this.#here(model)) || null : [];
+  }
+
+  /** The series that an input takes here: as it was chosen, or by its rule. */
+  takenBy(model, input) {
+    const chosen = this.#chosen.get(`${this.#here(model)} ${input.name}`);
+    return input.candidates.find(each => (chosen ? each.series_instance_uid === chosen : each.taken));
+  }
+
+  choose(model, input, series) {
+    this.#chosen.set(`${this.#here(model)} ${input.name}`, series);
+    this.#tell();
+  }
+
+  /** Why a model cannot run here, in words. */
+  lackOf(model) {
+    const lacks = (this.inputsOf(model) || []).find(input => input.required && !this.takenBy(model, input));
+    return lacks ? `It cannot run yet: ${lacks.note || `choose a series for ${lacks.name}`}.` : '';
+  }
+
+  /** Ask anew what fits the further inputs of a model here. */
+  async lookForInputs(model) {
+    const { target } = this;
+    const here = this.#here(model);
+    await this.#trying(model, async () => this.#inputs.set(here, await mesh.inputsOf(model.name, target)));
+  }
+
+  // What is on screen is what runs: so a person's choice stays when another series comes.
   async run(model) {
     await this.#trying(model, async () => {
-      const job = await mesh.run(model.name, this.target, this.jobsOf(model).length > 0);
+      const taken = (this.inputsOf(model) || []).map(input => [input.name, this.takenBy(model, input)?.series_instance_uid]);
+      const inputs = Object.fromEntries(taken.filter(([, series]) => series));
+      const job = await mesh.run(model.name, this.target, inputs, this.#asksAgain(model, inputs));
       this.#wanted.add(job.id);
       this.#follow(job.study_instance_uid);
       this.#hear(job);
@@ -76,8 +126,18 @@ export class Desk extends EventTarget {
     await this.#trying(model, () => this.viewer.show(result));
   }
 
+  /** Whether a run with these inputs is there: then it is made again. */
+  #asksAgain(model, inputs) {
+    const same = job => job.inputs.every(one => inputs[one.name] === one.series_instance_uid);
+    return this.jobsOf(model).some(job => job.inputs.length === Object.keys(inputs).length && same(job));
+  }
+
+  #here(model) {
+    return `${model.name} ${this.target?.series}`;
+  }
+
   async #trying(model, act) {
-    const key = `${model.name} ${this.target?.series}`;
+    const key = this.#here(model);
     this.#notes.delete(key);
     try {
       await act();
@@ -102,6 +162,7 @@ export class Desk extends EventTarget {
       const models = await mesh.modelsOf(target);
       if (target.series === this.target?.series) {
         this.models = models;
+        models.filter(model => model.inputs.length).forEach(model => this.lookForInputs(model));
       }
     } catch (error) {
       this.trouble = error.message;
@@ -138,6 +199,10 @@ export class Desk extends EventTarget {
       return; // the answer to a request may come after the event that it caused
     }
     this.#jobs.set(job.id, job);
+    const model = this.models?.find(each => each.name === job.model && each.inputs.length);
+    if (!known && !hasEnded(job) && model && job.series_instance_uid === this.target?.series) {
+      this.lookForInputs(model); // perhaps it came because a series did
+    }
     if (hasEnded(job)) {
       this.#end(job);
     }
@@ -162,17 +227,10 @@ export class Desk extends EventTarget {
     }
   }
 
-  /** All results of a model on a series but the newest have been superseded. */
   #supersede() {
-    const newest = new Set();
     const done = this.#sorted(job => job.state === 'completed');
-    for (const { model, series_instance_uid: series, results } of done) {
-      const one = `${model} ${series}`;
-      if (newest.has(one)) {
-        this.viewer.supersede(results);
-      }
-      newest.add(one);
-    }
+    const stand = standing(done);
+    done.filter(job => !stand.includes(job)).forEach(job => this.viewer.supersede(job.results));
   }
 
   #sorted(which) {

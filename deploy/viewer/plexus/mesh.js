@@ -23,9 +23,13 @@ const post = (path, body) =>
 export const modelsOf = async ({ study, series }) =>
   (await asked(`/models?${new URLSearchParams({ study, series })}`)).models;
 
+/** What a model would take beside a series, and what else fits: for each of its further inputs. */
+export const inputsOf = async (model, { study, series }) =>
+  (await asked(`/models/${model}/inputs?${new URLSearchParams({ study, series })}`)).inputs;
+
 /** Ask for a run; `again` makes it also where it has been made. Gives the job. */
-export const run = async (model, { study, series }, again) =>
-  (await post('/jobs', { model, study, series, force: again })).jobs[0];
+export const run = async (model, { study, series }, inputs, again) =>
+  (await post('/jobs', { model, study, series, inputs, force: again })).jobs[0];
 
 export const cancel = job => post(`/jobs/${job.id}/cancel`, {});
 

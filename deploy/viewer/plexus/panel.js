@@ -1,5 +1,5 @@
 // The panel: a card for each model, with a button to run it, how far it is, and its results.
-import { hasEnded } from './desk.js';
+import { hasEnded, standing } from './desk.js';
 
 const STEPS = {
   deidentify: 'Being de-identified',
@@ -16,6 +16,7 @@ const KINDS = {
   PM: 'Map',
   SC: 'Picture',
   GSPS: 'Markings',
+  BLEND: 'Map over the images',
   PDF: 'Report',
   STL: 'Surface',
   KO: 'Key images',
@@ -41,8 +42,12 @@ const STYLE = `
   button { font: inherit; padding: 3px 10px; border-radius: 4px; border: 1px solid hsl(var(--primary, 214 98% 60%));
     background: none; color: inherit; cursor: pointer; }
   button.first { background: hsl(var(--primary, 214 98% 60%)); color: #000; }
-  button:hover { filter: brightness(1.2); }
-  button:focus-visible, summary:focus-visible { outline: 2px solid #fff; outline-offset: 2px; }
+  label { display: block; margin-top: 6px; }
+  select { font: inherit; width: 100%; margin-top: 2px; padding: 3px; border-radius: 4px; color: inherit;
+    background: hsl(var(--background, 219 90% 8%)); border: 1px solid hsl(var(--primary, 214 98% 60%)); }
+  button:disabled { opacity: 0.4; cursor: default; }
+  button:hover:enabled { filter: brightness(1.2); }
+  button:focus-visible, select:focus-visible, summary:focus-visible { outline: 2px solid #fff; outline-offset: 2px; }
   [hidden] { display: none !important; }
 `;
 
@@ -54,6 +59,14 @@ const make = (tag, values = {}, ...children) => {
 
 const when = text => new Date(text).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
 
+/** A series that fits an input, in words. */
+function seriesInWords({ study_date: date, series_description: described, modality, instances }) {
+  const day = date && new Date(`${date}T00:00`).toLocaleDateString([], { dateStyle: 'medium' });
+  return [day, described || modality, `${instances} images`].filter(Boolean).join(' · ');
+}
+
+const WHERE = { 'same-study': 'of this study', 'earlier-studies': 'of an earlier study' };
+
 const named = (result, results) => {
   const same = results.filter(each => each.kind === result.kind);
   const name = KINDS[result.kind] || result.kind;
@@ -61,14 +74,14 @@ const named = (result, results) => {
 };
 
 /** How a job stands, in words. */
-function said(job) {
+function said(job, beside = '') {
   switch (job.state) {
     case 'waiting':
       return 'Queued';
     case 'claimed':
       return 'Taken by a performer outside';
     case 'completed':
-      return `Done ${when(job.finished_at)}, by version ${job.model_version}`;
+      return `Done ${when(job.finished_at)}, by version ${job.model_version}${beside}`;
     case 'failed':
       return `Failed: ${job.reason}`;
     case 'cancelled':
@@ -100,6 +113,9 @@ class Card {
     this.run = button('Run', () => this.#once(() => desk.run(model)), true);
     this.again = button('Run again', () => this.#once(() => desk.run(model)));
     this.stop = button('Cancel', () => this.#once(() => desk.cancel(model, this.job)));
+    this.inputs = make('div');
+    this.lack = make('p', { className: 'wrong', role: 'status' });
+    this.look = button('Look again', () => this.#once(() => desk.lookForInputs(model)));
     this.results = make('div', { className: 'row' });
     this.values = make('dl');
     this.older = make('details', {}, make('summary', { textContent: 'Superseded results' }), make('div'));
@@ -115,7 +131,8 @@ class Card {
       make('p', { className: 'small', textContent: model.intended_use }),
       about,
       this.state, this.bar, this.note, this.values, this.results,
-      make('div', { className: 'row' }, this.run, this.again, this.stop),
+      this.inputs, this.lack,
+      make('div', { className: 'row' }, this.run, this.again, this.stop, this.look),
       this.older,
     );
     this.update();
@@ -134,11 +151,12 @@ class Card {
   update() {
     const jobs = this.desk.jobsOf(this.model);
     const done = jobs.filter(job => job.state === 'completed');
+    const stand = standing(done);
     const [job] = jobs;
     const focused = this.#actions().find(button => button.matches(':focus'));
     const running = Boolean(job) && !hasEnded(job);
     this.job = job;
-    this.#write(this.state, job ? said(job) : 'No result yet');
+    this.#write(this.state, job ? said(job, this.#beside(job)) : 'No result yet');
     this.state.classList.toggle('wrong', job?.state === 'failed');
     this.#write(this.note, this.desk.noteOf(this.model));
     this.note.hidden = !this.note.textContent;
@@ -148,20 +166,25 @@ class Card {
     } else {
       this.bar.removeAttribute('value');
     }
+    const lack = this.desk.lackOf(this.model);
+    this.#offer();
+    this.#write(this.lack, lack);
+    this.lack.hidden = this.look.hidden = !lack || running;
+    this.run.disabled = this.again.disabled = Boolean(lack) || !this.desk.inputsOf(this.model);
     this.run.hidden = running || done.length > 0;
     this.again.hidden = running || done.length === 0;
     this.stop.hidden = !running;
     this.#tell(done[0]);
-    this.#list(this.results, done.slice(0, 1));
-    this.#list(this.older.lastChild, done.slice(1));
-    this.older.hidden = done.length < 2;
+    this.#list(this.results, stand);
+    this.#list(this.older.lastChild, done.filter(each => !stand.includes(each)));
+    this.older.hidden = done.length === stand.length;
     if (focused?.hidden) {
-      this.#actions().find(button => !button.hidden).focus();
+      this.#actions().find(button => !button.hidden && !button.disabled)?.focus();
     }
   }
 
   #actions() {
-    return [this.run, this.again, this.stop];
+    return [this.run, this.again, this.stop, this.look];
   }
 
   // A live region speaks when it is written to, so only what is new is written.
@@ -169,6 +192,45 @@ class Card {
     if (element.textContent !== text) {
       element.textContent = text;
     }
+  }
+
+  /** What a job took beside its series, in words. */
+  #beside(job) {
+    const known = (this.desk.inputsOf(this.model) || []).flatMap(input => input.candidates);
+    const words = job.inputs.map(one => {
+      const series = known.find(each => each.series_instance_uid === one.series_instance_uid);
+      return series ? `${one.name} ${seriesInWords(series)}` : one.name;
+    });
+    return words.length ? `, with ${words.join(', ')}` : '';
+  }
+
+  /** What may be chosen. It is drawn anew where it is another, so that the focus stays. */
+  #offer() {
+    const inputs = this.desk.inputsOf(this.model) || [];
+    const key = JSON.stringify(inputs);
+    if (this.inputs.dataset.of === key) {
+      return;
+    }
+    this.inputs.dataset.of = key;
+    const option = each =>
+      make('option', {
+        value: each.series_instance_uid,
+        textContent: `${seriesInWords(each)}${each.taken ? ' (its rule takes this)' : ''}`,
+      });
+    const chooser = input => {
+      const select = make('select', {}, ...input.candidates.map(option));
+      select.value = this.desk.takenBy(this.model, input)?.series_instance_uid ?? '';
+      select.onchange = () => this.desk.choose(this.model, input, select.value);
+      return select;
+    };
+    const what = input => `${input.name}, ${WHERE[input.from]}${input.required ? '' : ' (it can do without)'}`;
+    this.inputs.replaceChildren(
+      ...inputs.map(input =>
+        input.candidates.length
+          ? make('label', {}, `Beside it: ${what(input)}`, chooser(input))
+          : make('p', { className: 'small', textContent: input.required ? `Beside it: ${what(input)}` : input.note })
+      )
+    );
   }
 
   /** What the report of a job says. */
@@ -186,7 +248,8 @@ class Card {
   }
 
   #list(place, jobs) {
-    const key = jobs.map(job => job.id).join();
+    const several = place !== this.results || jobs.length > 1;
+    const key = jobs.map(job => `${job.id}${several ? this.#beside(job) : ''}`).join();
     if (place.dataset.of === key) {
       return;
     }
@@ -197,10 +260,11 @@ class Card {
         textContent: `Show ${named(result, job.results).toLowerCase()}`,
         onclick: () => this.desk.show(this.model, result),
       });
-    const older = place !== this.results;
+    const heading = job =>
+      place === this.results ? this.#beside(job).replace(', with', 'With') : said(job, this.#beside(job));
     place.replaceChildren(
       ...jobs.flatMap(job => [
-        ...(older ? [make('p', { className: 'small', textContent: said(job) })] : []),
+        ...(several ? [make('p', { className: 'small', textContent: heading(job) })] : []),
         ...job.results.map(result => shows(result, job)),
       ]),
     );
@@ -227,7 +291,8 @@ export function definePanel(name, desk) {
       root.adoptedStyleSheets = [style];
       root.append(this.head, this.place);
       // OHIF has shortcuts of its own on these, and would take them from the buttons.
-      root.addEventListener('keydown', event => ['Enter', ' '].includes(event.key) && event.stopPropagation());
+      const own = ({ key, target }) => ['Enter', ' '].includes(key) || target.matches('select');
+      root.addEventListener('keydown', event => own(event) && event.stopPropagation());
     }
 
     connectedCallback() {

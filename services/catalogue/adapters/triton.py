@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final, NoReturn
@@ -14,7 +14,9 @@ from tritonclient.grpc import InferInput
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from services.catalogue import networks
 from services.catalogue.errors import ModelBrokenError, ServerUnavailableError
+from services.catalogue.networks import Native
 from services.catalogue.ports import Arrays, Environments
 from services.catalogue.repository import lay
 from services.contracts.card import ModelCard
@@ -34,10 +36,14 @@ class TritonModels:
         *,
         load_seconds: float,
         environments: Environments | None = None,
+        trusted: Collection[str] = (),
+        backends: Collection[str] = (),
     ) -> None:
         self._client = client
         self._environments = environments
         self._repository = repository
+        self._trusted = trusted
+        self._backends = backends
         self._load_seconds = load_seconds
         self._laying = asyncio.Lock()
         repository.mkdir(parents=True, exist_ok=True)
@@ -45,11 +51,36 @@ class TritonModels:
     async def serve(self, served: str, folder: Path, card: ModelCard) -> None:
         """Lay a package into the repository, and load it; see the port."""
         environment = await self._environments.ready(folder) if self._environments is not None else None
+        network = await self._network(networks.model_of(served), folder, card) if environment is None else None
         async with self._laying:
-            await asyncio.to_thread(lay, card, folder, self._repository / served, environment)
+            await asyncio.to_thread(
+                lay,
+                card,
+                folder,
+                self._repository / served,
+                environment,
+                trusted=card.name in self._trusted,
+                native=network.plain() if network is not None else None,
+            )
+        await self._load(served, card)
+
+    async def _network(self, model: str, folder: Path, card: ModelCard) -> Native | None:
+        """Have a backend of Triton's own serve a package's network, where there is one that can."""
+        if not networks.runs(card, self._backends):
+            return None
+        async with self._laying:
+            await asyncio.to_thread(networks.lay, card, folder, self._repository / model)
+        await self._load(model, card)
+        told = await self._client.get_model_metadata(model, client_timeout=_SECONDS)
+        if len(told.inputs) == len(told.outputs) == 1:
+            return Native(model, told.inputs[0].name, told.outputs[0].name, told.inputs[0].datatype)
+        await self._withdraw(model)  # which output is the first one, Triton does not tell: our runner knows
+        return None
+
+    async def _load(self, model: str, card: ModelCard) -> None:
         try:
-            await self._client.load_model(served, client_timeout=self._load_seconds)
-            ready = await self._client.is_model_ready(served, client_timeout=_SECONDS)
+            await self._client.load_model(model, client_timeout=self._load_seconds)
+            ready = await self._client.is_model_ready(model, client_timeout=_SECONDS)
         except InferenceServerException as error:
             _raise(error, f"Triton could not load {card.name} {card.version}")
         if not ready:
@@ -57,12 +88,16 @@ class TritonModels:
 
     async def withdraw(self, served: str) -> None:
         """Unload a model and take it out of the repository; see the port."""
-        place = self._repository / served
+        await self._withdraw(served)
+        await self._withdraw(networks.model_of(served))
+
+    async def _withdraw(self, model: str) -> None:
+        place = self._repository / model
         async with self._laying:
             if not await asyncio.to_thread(place.exists):
                 return
             try:
-                await self._client.unload_model(served, client_timeout=_SECONDS)
+                await self._client.unload_model(model, client_timeout=_SECONDS)
             except InferenceServerException as error:
                 if _status(error) in _PASSING:
                     raise ServerUnavailableError from None
@@ -105,11 +140,19 @@ def _raise(error: InferenceServerException, what: str) -> NoReturn:
 
 @asynccontextmanager
 async def connected(
-    address: str, repository: Path, *, load_seconds: float, environments: Environments | None = None
+    address: str,
+    repository: Path,
+    *,
+    load_seconds: float,
+    environments: Environments | None = None,
+    trusted: Collection[str] = (),
+    backends: Collection[str] = (),
 ) -> AsyncIterator[TritonModels]:
     """Triton at `address`, reading `repository`. It need not answer yet."""
     client = InferenceServerClient(address)
     try:
-        yield TritonModels(client, repository, load_seconds=load_seconds, environments=environments)
+        yield TritonModels(
+            client, repository, load_seconds=load_seconds, environments=environments, trusted=trusted, backends=backends
+        )
     finally:
         await client.close()

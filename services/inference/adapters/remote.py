@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from services.contracts.card import MAIN_INPUT, CardInput, ModelCard
 from services.contracts.remote import Protocol, Remote, remote_of
-from services.contracts.tensors import Units, geometry_names, promised, sample_type, units_of
+from services.contracts.tensors import form, promised, units_of
 from services.inference.adapters import kserve_grpc, kserve_http
 from services.inference.errors import (
     ModelFailed,
@@ -28,7 +28,7 @@ from services.inference.errors import (
     RemoteNotAllowed,
     RemoteUnavailable,
 )
-from services.inference.model import Geometry, Prediction
+from services.inference.model import Geometry, Prediction, tensors
 from services.inference.ports import ModelServer, Room
 
 _SMALL_BYTES = 1 << 26
@@ -97,8 +97,8 @@ class Servers:
 
 
 def _empty(wanted: CardInput, shape: tuple[int, int, int]) -> NDArray[Any]:
-    units = units_of(wanted)
-    return np.empty((*shape, 3) if units is Units.RGB else shape, sample_type(units))
+    dtype, full = form(units_of(wanted), shape)
+    return np.empty(full, dtype)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,28 +118,13 @@ class _RemoteRoom:
     async def infer(self, geometry: Geometry, more: Mapping[str, Geometry] = MappingProxyType({})) -> Prediction:
         """Run the model; see the port. A server that is away is asked again, as often as the card says."""
         card, remote = self._card, self._remote
-        sent = {name: array for ours, array in self._tensors(geometry, more).items() if (name := remote.name_of(ours))}
+        ours = tensors({MAIN_INPUT: self.volume, **self.more}, geometry, more)
+        sent = {name: array for our_name, array in ours.items() if (name := remote.name_of(our_name))}
         owed = {output: remote.name_of(output) for output in promised(card)}
         answer = await self._patiently(lambda: self._ask(sent, list(owed.values())))
         if missing := [str(output) for output, name in owed.items() if name not in answer]:
             raise OutputMismatch(card.name, f"it has no {' and no '.join(missing)}")
         return Prediction(**{output.value: answer[name] for output, name in owed.items()})
-
-    def _tensors(self, geometry: Geometry, more: Mapping[str, Geometry]) -> dict[str, NDArray[Any]]:
-        made: dict[str, NDArray[Any]] = {
-            MAIN_INPUT: self.volume,
-            "spacing": np.array(geometry.spacing, np.float64),
-            "direction": np.ascontiguousarray(geometry.direction),
-        }
-        for name, array in self.more.items():
-            spacing, direction, offset = geometry_names(name)
-            made |= {
-                name: array,
-                spacing: np.array(more[name].spacing, np.float64),
-                direction: np.ascontiguousarray(more[name].direction),
-                offset: np.array(geometry.offset_of(more[name]), np.float64),
-            }
-        return made
 
     async def _ask(self, sent: Mapping[str, NDArray[Any]], outputs: list[str]) -> Mapping[str, NDArray[Any]]:
         card, remote, site = self._card, self._remote, self._site

@@ -1,13 +1,18 @@
-"""Triton by its gRPC interface (KServe v2), with system shared memory where it is on this host."""
+"""Triton by its gRPC interface (KServe v2), with shared memory where it is on this host.
+
+Models that our runner serves are told the names of the regions and work in them (docs/adr/0029); others get and give
+tensors by Triton's extension for system shared memory.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import grpc
 import numpy as np
@@ -18,19 +23,20 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype, tri
 
 from services.chassis.health import Health
 from services.chassis.log import Log
-from services.contracts.card import MAIN_INPUT, CardInput, ModelCard
-from services.contracts.tensors import Output, Units, geometry_names, label_type, promised, sample_type, units_of
-from services.inference.adapters import shared_memory, triton_times
-from services.inference.adapters.shared_memory import PREFIX, Region, region
+from services.contracts.card import MAIN_INPUT, ModelCard
+from services.contracts.tensors import PLACES, Output, form, label_type, promised, units_of
+from services.inference.adapters import triton_times
+from services.inference.adapters.shared_memory import Region
+from services.inference.adapters.triton_regions import PASSING, TritonRegions, status
 from services.inference.errors import ModelFailed, ModelNotLoaded, ModelTooSlow, OutputMismatch, TritonUnavailable
-from services.inference.model import Geometry, Prediction
+from services.inference.model import Geometry, Prediction, tensors
 from services.inference.settings import SharedMemory
 
 _DEADLINE_SECONDS = 5.0
 """For everything but inference."""
 _LOADING_SECONDS = 60.0
-_SWEEP_SECONDS = 60.0
-_SWEEP_AGAIN_SECONDS = 2.0
+_STUB_DIED = "is not healthy"
+"""What the python backend says of a model whose process was killed."""
 
 
 class TritonServer:
@@ -38,9 +44,8 @@ class TritonServer:
 
     def __init__(self, client: InferenceServerClient, *, shared_memory: SharedMemory, local: bool, log: Log) -> None:
         self._client = client
-        self._mode = shared_memory
-        self._share = shared_memory is SharedMemory.ON or (shared_memory is SharedMemory.AUTO and local)
-        self._log = log
+        self._regions = TritonRegions(client, mode=shared_memory, local=local, log=log)
+        self.sweep, self.sweep_once = self._regions.sweep, self._regions.sweep_once
 
     @asynccontextmanager
     async def room(
@@ -51,94 +56,14 @@ class TritonServer:
     ) -> AsyncIterator[_Room]:
         """Memory for the inputs; see the port."""
         wanted = {one.name: one for one in (card.main_input, *card.more_inputs)}
-        forms = {name: _form(wanted[name], each) for name, each in ((MAIN_INPUT, shape), *more.items())}
+        forms = {name: form(units_of(wanted[name]), each) for name, each in ((MAIN_INPUT, shape), *more.items())}
         sizes = {name: dtype.itemsize * int(np.prod(full)) for name, (dtype, full) in forms.items()}
-        sizes |= _output_sizes(card, int(np.prod(shape)))
-        with ExitStack() as regions:
-            shared = await self._regions(sizes, regions) if self._share else None
-            if shared is None:
-                arrays = {name: np.empty(full, dtype) for name, (dtype, full) in forms.items()}
-                yield _Room(self._client, card, arrays.pop(MAIN_INPUT), arrays, {})
-                return
-            try:
-                inside = {name: shared[name].array(full, dtype.type) for name, (dtype, full) in forms.items()}
-                yield _Room(self._client, card, inside.pop(MAIN_INPUT), inside, shared)
-            finally:
-                for one in shared.values():
-                    await self._unregister(one)
-
-    async def _regions(self, sizes: Mapping[str, int], regions: ExitStack) -> dict[str, Region] | None:
-        """Regions for the tensors, by name, that Triton has opened; None where that cannot be."""
-        made: dict[str, Region] = {}
-        try:
-            for name, size in sizes.items():  # in threads: the kernel clears all of it now
-                made[name] = await asyncio.to_thread(regions.enter_context, region(size))
-        except OSError as error:
-            if self._mode is SharedMemory.ON:
-                raise TritonUnavailable("shared memory is full or missing") from None
-            self._log.warning("shared_memory.not_used", error=type(error).__name__)
-            regions.close()
-            return None
-        opened: list[Region] = []
-        for one in made.values():
-            if not await self._register(one):
-                break
-            opened.append(one)
-        else:
-            return made
-        # It runs elsewhere in spite of its address, say in a container: that holds for the next jobs too.
-        self._log.warning("shared_memory.not_used", error="refused by Triton")
-        self._share = False
-        for one in opened:
-            await self._unregister(one)
-        regions.close()
-        return None
-
-    async def _register(self, one: Region) -> bool:
-        try:
-            await self._client.register_system_shared_memory(
-                one.name, f"/{one.name}", len(one.memory), client_timeout=_DEADLINE_SECONDS
-            )
-        except InferenceServerException as error:
-            if _status(error) in _PASSING or self._mode is SharedMemory.ON:
-                raise TritonUnavailable("it cannot open shared memory") from None
-            return False
-        return True
-
-    async def _unregister(self, one: Region | str) -> bool:
-        """Lets Triton forget a region. It refuses while a request is using it: then `sweep` comes back to that."""
-        name = one if isinstance(one, str) else one.name
-        try:
-            await self._client.unregister_system_shared_memory(name, client_timeout=_DEADLINE_SECONDS)
-        except InferenceServerException:
-            return False
-        return True
-
-    async def sweep(self, stopping: asyncio.Event) -> None:
-        """Removes what dead processes left in shared memory, here and in Triton, until `stopping`."""
-        while not stopping.is_set():
-            clean = not self._share or await self.sweep_once()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), _SWEEP_SECONDS if clean else _SWEEP_AGAIN_SECONDS)
-
-    async def sweep_once(self) -> bool:
-        """One sweep; False where something had to be left for the next one."""
-        removed = await asyncio.to_thread(shared_memory.remove_leftovers)
-        if removed:
-            self._log.info("shared_memory.leftovers_removed", regions=len(removed))
-        try:
-            status = await self._client.get_system_shared_memory_status(as_json=True, client_timeout=_DEADLINE_SECONDS)
-        except InferenceServerException:
-            return False
-        known = [name for name in status.get("regions", {}) if name.startswith(PREFIX)]
-        gone = [name for name in known if not (shared_memory.FOLDER / name).exists()]
-        return all([await self._unregister(name) for name in gone])
-
-
-def _form(wanted: CardInput, shape: tuple[int, int, int]) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """Type and shape of an input's tensor."""
-    units = units_of(wanted)
-    return np.dtype(sample_type(units)), (*shape, 3) if units is Units.RGB else shape
+        async with self._regions.taken(sizes | _output_sizes(card, int(np.prod(shape)))) as shared:
+            inputs = {
+                name: shared[name].array(full, dtype.type) if shared else np.empty(full, dtype)
+                for name, (dtype, full) in forms.items()
+            }
+            yield _Room(self._client, card, inputs, shared)
 
 
 def _output_sizes(card: ModelCard, voxels: int) -> dict[str, int]:
@@ -156,9 +81,18 @@ def _output_sizes(card: ModelCard, voxels: int) -> dict[str, int]:
 class _Room:
     _client: InferenceServerClient
     _card: ModelCard
-    volume: NDArray[Any]
-    more: Mapping[str, NDArray[Any]]
+    _inputs: Mapping[str, NDArray[Any]]
     _regions: Mapping[str, Region]
+
+    @property
+    def volume(self) -> NDArray[Any]:
+        """See the port."""
+        return self._inputs[MAIN_INPUT]
+
+    @property
+    def more(self) -> Mapping[str, NDArray[Any]]:
+        """See the port."""
+        return {name: array for name, array in self._inputs.items() if name != MAIN_INPUT}
 
     @property
     def means(self) -> str:
@@ -167,64 +101,76 @@ class _Room:
 
     async def infer(self, geometry: Geometry, more: Mapping[str, Geometry] = MappingProxyType({})) -> Prediction:
         """Run the model; see the port."""
-        card = self._card
-        inputs = [
-            await self._input(MAIN_INPUT, self.volume),
-            _tensor("spacing", np.array(geometry.spacing, np.float64)),
-            _tensor("direction", geometry.direction),
-        ]
-        for name, array in self.more.items():
-            spacing, direction, offset = geometry_names(name)
-            inputs += [
-                await self._input(name, array),
-                _tensor(spacing, np.array(more[name].spacing, np.float64)),
-                _tensor(direction, more[name].direction),
-                _tensor(offset, np.array(geometry.offset_of(more[name]), np.float64)),
-            ]
-        owed = promised(card)
+        card, owed = self._card, promised(self._card)
+        given = tensors(self._inputs, geometry, more)
         try:
+            placed = bool(self._regions) and await self._takes_places()
+            sent = {name: array for name, array in given.items() if not placed or name not in self._regions}
+            asked = [PLACES] if placed else []
+            asked += [output for output in owed if not placed or output not in self._regions]
             async with triton_times.spans(self._client, card.served):
                 answer = await self._client.infer(
                     card.served,
-                    inputs,
-                    outputs=[self._requested(output) for output in owed],
+                    [await self._input(name, array) for name, array in sent.items()],
+                    outputs=[self._requested(name) for name in asked],
                     client_timeout=card.timeout_seconds,
+                    parameters={PLACES: self._named(owed)} if placed else None,
                 )
         except InferenceServerException as error:
             if _STUB_DIED in str(error.message()):
                 await self._start_again(card.served)
             raise _fault(error, card) from None
-        return Prediction(**{output.value: self._read(answer, output) for output in owed})
+        told = json.loads(answer.as_numpy(PLACES)[0]) if placed else {}
+        return Prediction(**{output.value: self._read(answer, output, told) for output in owed})
+
+    async def _takes_places(self) -> bool:
+        """Whether the model takes the names of regions: it tells what it put there by an output of its own."""
+        told = await self._client.get_model_metadata(self._card.served, client_timeout=_DEADLINE_SECONDS)
+        return any(output.name == PLACES for output in told.outputs)
+
+    def _named(self, owed: tuple[Output, ...]) -> str:
+        """The regions by the names of their tensors, for the model."""
+        inputs = {
+            name: {"region": self._regions[name].name, "type": array.dtype.name, "shape": array.shape}
+            for name, array in self._inputs.items()
+        }
+        outputs = {name: {"region": self._regions[name].name} for name in owed if name in self._regions}
+        return json.dumps({"inputs": inputs, "outputs": outputs})
 
     async def _input(self, name: str, array: NDArray[Any]) -> InferInput:
         tensor = InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
-        if self._regions:
+        if name in self._regions:
             tensor.set_shared_memory(self._regions[name].name, array.nbytes)
         else:
             await asyncio.to_thread(tensor.set_data_from_numpy, array)
         return tensor
 
-    def _requested(self, output: Output) -> InferRequestedOutput:
-        requested = InferRequestedOutput(output.value)
-        if output in self._regions:
-            requested.set_shared_memory(self._regions[output].name, len(self._regions[output].memory))
+    def _requested(self, name: str) -> InferRequestedOutput:
+        requested = InferRequestedOutput(name)
+        if name in self._regions:
+            requested.set_shared_memory(self._regions[name].name, len(self._regions[name].memory))
         return requested
 
-    def _read(self, answer: Any, output: Output) -> NDArray[np.generic]:
+    def _read(self, answer: Any, output: Output, placed: Mapping[str, Mapping[str, Any]]) -> NDArray[np.generic]:
         """One output of the answer, as an array; whether it is the right one is checked later."""
-        if output not in self._regions:
+        array: NDArray[np.generic] | None
+        if output in placed:
+            array = self._shared(output, tuple(placed[output]["shape"]), np.dtype(placed[output]["type"]))
+        elif output not in self._regions:
             array = answer.as_numpy(output.value)
         else:
             told = answer.get_output(output.value)
-            array = None
-            if told is not None:
-                shape, dtype = tuple(told.shape), triton_to_np_dtype(told.datatype)
-                if dtype is None or np.prod(shape) * np.dtype(dtype).itemsize > len(self._regions[output].memory):
-                    raise OutputMismatch(self._card.name, f"{output} are {told.datatype} {list(shape)}")
-                array = self._regions[output].array(shape, dtype)
+            dtype = triton_to_np_dtype(told.datatype) if told is not None else None
+            array = self._shared(output, tuple(told.shape), np.dtype(dtype)) if dtype is not None else None
         if array is None:
             raise OutputMismatch(self._card.name, f"it has no {output}")
-        return cast(NDArray[np.generic], array)
+        return array
+
+    def _shared(self, output: Output, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[np.generic]:
+        region = self._regions[output]
+        if int(np.prod(shape)) * dtype.itemsize > len(region.memory):
+            raise OutputMismatch(self._card.name, f"{output} are {dtype.name} {list(shape)}")
+        return region.array(shape, dtype.type)
 
     async def _start_again(self, model: str) -> None:
         """Loads a model anew whose process has died: Triton would keep the dead one and answer every job with that."""
@@ -232,25 +178,10 @@ class _Room:
             await self._client.load_model(model, client_timeout=_LOADING_SECONDS)
 
 
-def _tensor(name: str, values: NDArray[np.float64]) -> InferInput:
-    tensor = InferInput(name, list(values.shape), "FP64")
-    tensor.set_data_from_numpy(np.ascontiguousarray(values))
-    return tensor
-
-
-_PASSING = {"UNAVAILABLE", "CANCELLED"}
-_STUB_DIED = "is not healthy"
-"""What the python backend says of a model whose process was killed."""
-
-
-def _status(error: InferenceServerException) -> str:
-    return str(error.status()).removeprefix("StatusCode.")
-
-
 def _fault(error: InferenceServerException, card: ModelCard) -> Exception:
     words = str(error.message() or "")
-    match _status(error):
-        case status if status in _PASSING:
+    match status(error):
+        case state if state in PASSING:
             return TritonUnavailable("it does not answer")
         case "DEADLINE_EXCEEDED":
             return ModelTooSlow(card.name, card.timeout_seconds)

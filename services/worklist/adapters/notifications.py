@@ -49,6 +49,8 @@ class ItemNotifications:
             yield _until_none(queue)
         finally:
             self._listeners[ae_title].discard(queue)
+            if not self._listeners[ae_title]:
+                del self._listeners[ae_title]
 
     async def keep(self, stopping: asyncio.Event) -> None:
         """Hear announcements until `stopping`; then say so to every listener, and end."""

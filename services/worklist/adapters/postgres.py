@@ -18,8 +18,8 @@ from services.contracts.events import Event
 from services.worklist.adapters import items, rows
 from services.worklist.adapters.rows import Connection, job_of, translated
 from services.worklist.model import Job, JobQuery, JobState, Priority
-from services.worklist.ports import Decision
-from services.worklist.turns import Waiting
+from services.worklist.ports import Decision, Facts
+from services.worklist.turns import InWork, Waiting
 
 _WAITING = """
 SELECT id, priority, sender, requested_at, position FROM (
@@ -29,8 +29,8 @@ SELECT id, priority, sender, requested_at, position FROM (
 """
 # A job that waits for a person takes no place: others would wait with it.
 _IN_WORK = """
-SELECT sender, count(*) AS jobs FROM jobs
-WHERE state IN ('requested', 'released') AND performer = 'mesh' AND step <> 'quarantine' GROUP BY sender
+SELECT sender, priority, count(*) AS jobs FROM jobs
+WHERE state IN ('requested', 'released') AND performer = 'mesh' AND step <> 'quarantine' GROUP BY sender, priority
 """
 # One that waits for a person is left out here, too: it may wait for days.
 _NO_JOB_UNFINISHED = """
@@ -96,7 +96,7 @@ class PostgresJobs:
     async def decide_on_waiting(
         self,
         most: int,
-        pick: Callable[[Sequence[Waiting], dict[str, int]], Sequence[str]],
+        pick: Callable[[Sequence[Waiting], InWork], Sequence[str]],
         decide: Callable[[Job], Decision],
     ) -> Sequence[Job]:
         """Keep and say what `decide` makes of the jobs that `pick` picks; one process at a time."""
@@ -106,7 +106,8 @@ class PostgresJobs:
             ):
                 return []
             await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended('worklist.admission', 0))")
-            in_work = {row["sender"]: row["jobs"] for row in await connection.fetch(_IN_WORK)}
+            counted = await connection.fetch(_IN_WORK)
+            in_work = {(row["sender"], Priority(row["priority"])): row["jobs"] for row in counted}
             waiting = [
                 Waiting(row["id"], Priority(row["priority"]), row["sender"], row["requested_at"], row["position"])
                 for row in await connection.fetch(_WAITING, most)
@@ -212,6 +213,13 @@ class PostgresJobs:
                 query.limit,
             )
         return [job_of(row) for row in rows]
+
+    async def record(self, facts: Facts) -> None:
+        """Say who has looked."""
+        async with self._transaction() as connection:
+            for event, message_id in facts:
+                await self._outbox.append(connection, event, message_id=message_id)
+        self._outbox.wake()
 
     def _transaction(self) -> AbstractAsyncContextManager[Connection]:
         return rows.transaction(self._pool)

@@ -60,6 +60,7 @@ def job_of(row: asyncpg.Record) -> Job:
     values["priority"] = Priority(values["priority"])
     values["performer"] = Performer(values["performer"])
     values["results"] = tuple(Result(**result) for result in json.loads(values["results"]))
+    values["chosen"] = tuple(json.loads(values["chosen"]))
     values["inputs"] = tuple(InputSeries(**series) for series in json.loads(values["inputs"]))
     return Job(**values)
 
@@ -67,5 +68,6 @@ def job_of(row: asyncpg.Record) -> Job:
 def _values(job: Job) -> list[object]:
     values = {name: getattr(job, name) for name in _KEPT}
     values["results"] = json.dumps([asdict(result) for result in job.results])
+    values["chosen"] = json.dumps(job.chosen)
     values["inputs"] = json.dumps([asdict(series) for series in job.inputs])
     return list(values.values())

@@ -1,20 +1,21 @@
-"""The worklist by HTTP: jobs, their changes as server-sent events, and the models that may run."""
+"""The worklist by HTTP: jobs, and their changes as server-sent events."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import asdict
-from datetime import datetime
-from typing import Annotated
+from datetime import UTC, datetime
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Response
+from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from fastapi.routing import APIRoute
 from pydantic import AwareDatetime, BaseModel, Field
+from starlette.types import Message
 
 from services.chassis import http
 from services.chassis.principal import Principal
-from services.contracts.card import ModelCard
 from services.worklist import handlers, runs
 from services.worklist.errors import NoSuchJobError
 from services.worklist.model import CHANGES_IN_FLIGHT, Job, JobQuery, JobState, Performer, Priority
@@ -29,6 +30,33 @@ _PRESENT = 500
 """How many jobs a new stream of events starts with, the newest."""
 
 
+_EARLIEST, _LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+_MOST_BYTES = 64 * 1024
+
+
+class _Small(APIRoute):
+    """A route that takes no more of a body than a wish can have."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """As the framework's, on a request whose body is counted as it comes."""
+        handle = super().get_route_handler()
+
+        async def handle_small(request: Request) -> Response:
+            taken = 0
+
+            async def receive() -> Message:
+                nonlocal taken
+                message = await request.receive()
+                taken += len(message.get("body", b""))
+                if taken > _MOST_BYTES:
+                    raise HTTPException(413, f"the body has more than {_MOST_BYTES} bytes")
+                return message
+
+            return await handle(Request(request.scope, receive))
+
+        return handle_small
+
+
 class ResultView(BaseModel):
     """A DICOM instance that a job made."""
 
@@ -40,11 +68,12 @@ class ResultView(BaseModel):
 
 
 class InputView(BaseModel):
-    """A series that a job takes beside the one that it is about."""
+    """A series that a job takes beside the one that it is about; `chosen` by a person, or else by the card's rule."""
 
     name: str
     study_instance_uid: str
     series_instance_uid: str
+    chosen: bool
 
 
 class JobView(BaseModel):
@@ -81,7 +110,8 @@ class JobView(BaseModel):
     @classmethod
     def of(cls, job: Job) -> JobView:
         """The view of a job."""
-        return cls.model_validate(asdict(job))
+        inputs = [asdict(one) | {"chosen": one.name in job.chosen} for one in job.inputs]
+        return cls.model_validate(asdict(job) | {"inputs": inputs})
 
 
 class JobList(BaseModel):
@@ -97,53 +127,12 @@ class Wanted(BaseModel):
     study: Annotated[str, Field(pattern=_UID)]
     series: Annotated[str, Field(pattern=rf"{_UID}|^$")] = ""
     priority: Priority = Priority.MEDIUM
-    deadline: AwareDatetime | None = None
+    deadline: Annotated[AwareDatetime, Field(ge=_EARLIEST, le=_LATEST)] | None = None
     force: bool = False
     inputs: Annotated[
         dict[Annotated[str, Field(max_length=32)], Annotated[str, Field(pattern=_UID)]], Field(max_length=7)
     ] = {}
     """Series by the names of the model's further inputs, where its rules are not to choose."""
-
-
-class LabelView(BaseModel):
-    """A segment that a model marks."""
-
-    value: int
-    name: str
-    colour: tuple[int, int, int]
-
-
-class ModelView(BaseModel):
-    """What a model's card says to everybody."""
-
-    name: str
-    version: str
-    title: str
-    description: str
-    author: str
-    licence: str
-    intended_use: str
-    task: str
-    selection: str
-    labels: list[LabelView]
-    measurements: list[str]
-
-    @classmethod
-    def of(cls, card: ModelCard) -> ModelView:
-        """The view of a card."""
-        own = {"description", "labels", "measurements"}
-        return cls(
-            **{name: getattr(card, name) for name in cls.model_fields if name not in own},
-            description=str(card.source.get("description", "")),
-            labels=[LabelView(value=label.value, name=label.name, colour=label.colour) for label in card.labels],
-            measurements=[measurement.name for measurement in card.measurements],
-        )
-
-
-class ModelList(BaseModel):
-    """Models, by name."""
-
-    models: list[ModelView]
 
 
 def router(
@@ -156,17 +145,7 @@ def router(
     dicomweb: str,
 ) -> APIRouter:
     """The routes; `dicomweb` is where work items say that series are read."""
-    routes = APIRouter()
-
-    @routes.get("/models")
-    async def list_models(study: Uid = "", series: Uid = "") -> ModelList:
-        """The models that may run, with their rules; of a series, those whose rule selects it."""
-        candidates = await catalogue.candidates()
-        models = [ModelView.of(candidate.card) for candidate in candidates]
-        if not study or not series:
-            return ModelList(models=models)
-        able = await runs.processing(study, series, candidates=candidates, archive=archive, journal=journal)
-        return ModelList(models=[model for model in models if model.name in able])
+    routes = APIRouter(route_class=_Small)
 
     @routes.post("/jobs")
     async def run_model(wanted: Wanted, principal: Caller) -> JobList:
@@ -192,7 +171,7 @@ def router(
         study: Uid = "",
         series: Uid = "",
         state: JobState | None = None,
-        model: Annotated[str, Query(max_length=64)] = "",
+        model: Annotated[str, Query(pattern=r"^[a-z0-9-]{0,64}$")] = "",
         limit: Annotated[int, Query(ge=1, le=1000)] = 100,
         before: Annotated[int, Query(ge=0, lt=2**63)] = 0,
     ) -> JobList:

@@ -9,7 +9,9 @@ from typing import Any, Final
 from fastapi import Request, Response
 
 from services.dicom.accept import MULTIPART, Offer, choose, parse_accept
+from services.dicom.attributes import vr_of
 from services.dicom.dicom_json import DicomJson, dumps, loads
+from services.dicom.matching import NUMERIC_VRS
 from services.dicom.multipart import (
     PART_TAIL,
     MultipartError,
@@ -30,6 +32,7 @@ _XML: Final = "application/dicom+xml"
 _OFFERS: Final = (Offer(JSON), Offer("application/json"), Offer(MULTIPART, _XML), Offer(_XML))
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _MOST_DEPTH: Final = 32
+_NUMBERS: Final = NUMERIC_VRS | {"FL", "FD"}
 _TAG: Final = re.compile(r"[0-9A-Fa-f]{8}")
 _VR: Final = re.compile(r"[A-Z]{2}")
 PRIVATE: Final = {"Cache-Control": "private, no-cache"}
@@ -54,9 +57,9 @@ async def read(request: Request) -> DicomJson:
         if media_type in (JSON, "application/json"):
             return _of_json(body)
         if media_type == _XML:
-            return parse_native(body)
+            return _data_set(parse_native(body), 0)
         if media_type == MULTIPART:
-            return parse_native(_only_part(body, multipart_boundary(declared, _XML)))
+            return _data_set(parse_native(_only_part(body, multipart_boundary(declared, _XML))), 0)
     except MultipartError as error:
         raise invalid(str(error)) from None
     except NativeXmlError as error:
@@ -77,7 +80,7 @@ def _of_json(body: bytes) -> DicomJson:
 
 
 def _data_set(found: Any, depth: int) -> DicomJson:
-    """What came as a data set, if it is one at every depth."""
+    """What came as a data set, if it is one at every depth; values that say nothing are left out (PS3.18 F.2.5)."""
     if not isinstance(found, dict) or depth > _MOST_DEPTH:
         raise invalid("the body is not one data set in DICOM JSON")
     checked: DicomJson = {}
@@ -86,14 +89,27 @@ def _data_set(found: Any, depth: int) -> DicomJson:
         values = element.get("Value", []) if isinstance(element, dict) else None
         if not _TAG.fullmatch(tag) or not isinstance(vr, str) or not _VR.fullmatch(vr) or not isinstance(values, list):
             raise invalid("the body is not one data set in DICOM JSON")
+        known = vr_of(tag)
+        if known not in (vr, "UN") and not {vr, known}.isdisjoint(("SQ", "PN")):
+            raise invalid("the body has an attribute that is a sequence, or a name, where it cannot be one")
         if vr == "SQ":
-            items = {"Value": [_data_set(item, depth + 1) for item in values]} if values else {}
-            checked[tag.upper()] = element | items
-            continue
-        if any(isinstance(value, (dict, list)) for value in values) and vr != "PN":
+            values = [_data_set(item, depth + 1) for item in values]
+        elif not all(_is_value(value, vr) for value in values):
             raise invalid("the body is not one data set in DICOM JSON")
-        checked[tag.upper()] = element
+        elif all(value in (None, "", {}) for value in values):
+            values = []
+        rest = {name: each for name, each in element.items() if name != "Value"}
+        checked[tag.upper()] = rest | ({"Value": values} if values else {})
     return checked
+
+
+def _is_value(value: Any, vr: str) -> bool:
+    """Whether a value is of the type that its VR has in JSON (PS3.18 Table F.2.3-1)."""
+    if value is None:
+        return True
+    if vr == "PN":
+        return isinstance(value, dict) and all(isinstance(part, str) for part in value.values())
+    return isinstance(value, str) or (vr in _NUMBERS and type(value) in (int, float))
 
 
 def _only_part(body: bytes, boundary: str) -> bytes:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Request, Response
 
@@ -150,7 +151,7 @@ def router(  # noqa: PLR0915  # a closure a transaction
             items=items,
         )
         where = re.sub("^http", "ws", http.origin(request, public_url))
-        return Response(status_code=201, headers={"Content-Location": f"{where}/ws/subscribers/{ae_title}"})
+        return Response(status_code=201, headers={"Content-Location": f"{where}/ws/subscribers/{quote(ae_title)}"})
 
     @route(subscription, "DELETE")
     async def unsubscribe(request: Request) -> Response:

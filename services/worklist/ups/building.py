@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from services.dicom.attributes import tag_of, vr_of
 from services.dicom.dicom_json import DicomJson
@@ -68,6 +69,31 @@ def values(attributes: Mapping[str, Any], tag: str) -> list[Any]:
     element = attributes.get(tag)
     found = element.get("Value") if isinstance(element, dict) else None
     return found if isinstance(found, list) else []
+
+
+_DT: Final = re.compile(
+    r"(\d{4})(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:(\d\d)(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?", re.ASCII
+)
+_LEAST: Final = (0, 1, 1, 0, 0, 0)
+
+
+def moment_of(text: str, offset: str = "") -> datetime | None:
+    """A DT (PS3.5 6.2) as a time, its earliest where it says only the day; None if it is none.
+
+    Args:
+        offset: Timezone Offset From UTC, where the text has none of its own.
+    """
+    found = _DT.fullmatch(text.strip())
+    if found is None:
+        return None
+    *parts, fraction, zone = found.groups()
+    year, month, day, hour, minute, second = (int(part or least) for part, least in zip(parts, _LEAST, strict=True))
+    try:
+        there = datetime.strptime(zone or offset or "+0000", "%z").tzinfo
+        micro = int((fraction or "").ljust(6, "0"))
+        return datetime(year, month, day, hour, minute, min(second, 59), micro, there).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
 
 
 def moment(at: datetime) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from services.dicom.dicom_json import DicomJson
-from services.worklist.ups.building import first, items, values
+from services.worklist.ups.building import first, items, moment_of, values
 from services.worklist.ups.item import StepState, WorkItem
 from services.worklist.ups.refusals import in_wrong_state, invalid, not_scheduled
 from services.worklist.ups.table import BY_TAG, ROWS, Row
@@ -28,6 +28,7 @@ def to_create(given: DicomJson) -> tuple[DicomJson, bool]:
         raise not_scheduled()
     completed = _completed(given, ROWS, "")
     _choices(given)
+    _times(given)
     _codes(given)
     return dict(sorted(completed.items())), completed.keys() != given.keys()
 
@@ -70,6 +71,7 @@ def to_update(given: DicomJson) -> None:
         if row.final == "R" and not values(given, tag):
             raise invalid(f"{row.keyword} has to have a value")
     _choices(given)
+    _times(given)
     _codes(given)
 
 
@@ -103,6 +105,14 @@ def _choices(given: DicomJson) -> None:
         found = first(given, keyword)
         if found and found not in allowed:
             raise invalid(f"{keyword} is one of {', '.join(allowed)}")
+
+
+def _times(given: DicomJson) -> None:
+    """What cannot be read as a time would be passed over where it counts: a deadline above all."""
+    for row in ROWS:
+        found = first(given, row.keyword) if row.vr == "DT" else ""
+        if found and moment_of(found) is None:
+            raise invalid(f"{row.keyword} is no date and time")
 
 
 def _codes(given: DicomJson) -> None:

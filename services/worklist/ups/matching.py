@@ -6,7 +6,6 @@ text are compared as they are, person names without case and accents.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -42,6 +41,8 @@ def parse_filter(text: str) -> Conditions:
         WorkItemRefusedError: there is none, or a key is unknown.
     """
     conditions: dict[Path, Condition] = {}
+    if "\0" in text:
+        raise invalid("the filter has a character that no text of DICOM has")
     for pair in filter(None, text.split(",")):
         name, equals, value = pair.partition("=")
         path = path_of(name.strip())
@@ -112,15 +113,31 @@ def _holds(condition: Condition, path: Path, attributes: DicomJson) -> bool:
         case AllOf():
             return {_normal(value, vr) for value in condition.values} <= set(_texts(attributes, path, vr))
         case Wildcard():
-            pattern = _pattern(_normal(condition.pattern, vr))
-            return any(pattern.fullmatch(found) for found in _texts(attributes, path, vr))
+            pattern = _normal(condition.pattern, vr)
+            return any(_like(found, pattern) for found in _texts(attributes, path, vr))
         case Range():
             return any(_within(found, condition) for found in _texts(attributes, path, vr))
 
 
-def _pattern(text: str) -> re.Pattern[str]:
-    parts = {"*": ".*", "?": "."}
-    return re.compile("".join(parts.get(character) or re.escape(character) for character in text), re.DOTALL)
+def _like(text: str, pattern: str) -> bool:
+    """Whether a text is as a pattern with `*` and `?` says.
+
+    In steps of no more than the one's length by the other's: a regular expression with many `.*` would try every way
+    to share a text among them, and a key, or a filter that is kept, could stop the service.
+    """
+    at, place, star, mark = 0, 0, -1, 0
+    while at < len(text):
+        if place < len(pattern) and pattern[place] == "*":
+            star, mark = place, at
+            place += 1
+        elif place < len(pattern) and pattern[place] in ("?", text[at]):
+            at, place = at + 1, place + 1
+        elif star >= 0:  # the last star takes one character more
+            mark += 1
+            at, place = mark, star + 1
+        else:
+            return False
+    return not pattern[place:].strip("*")
 
 
 def _equal(found: str, wanted: set[str], vr: str) -> bool:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
+from services.dicom import uids
 from services.dicom.dicom_json import DicomJson
 from services.worklist.ups import checking, refusals
 from services.worklist.ups.building import code, dataset, first, items, moment
@@ -55,7 +56,7 @@ def change_state(item: WorkItem, state: str, transaction_uid: str, at: datetime)
 
 
 def _claim(item: WorkItem, transaction_uid: str, at: datetime) -> Changed:
-    if not transaction_uid:
+    if not uids.is_legal(transaction_uid):
         raise refusals.wrong_transaction(transaction_uid)
     if item.state.final:
         raise refusals.in_wrong_state("C300", "the work item has ended and may no longer be updated")

@@ -96,9 +96,26 @@ def test_a_package_that_is_too_large_is_refused(packages: FolderPackages, tmp_pa
 def test_a_package_is_laid_under_the_name_it_is_served_by(
     package: Path, packages: FolderPackages, tmp_path: Path
 ) -> None:
-    (package / "triton" / "config.pbtxt").write_text('name: "bright-ct"\nbackend: "python"\n')
+    place = tmp_path / "repository" / "bright-ct-0.1.0"
     for _ in range(2):
-        lay(packages.read(package).card, package, tmp_path / "repository" / "bright-ct-0.1.0")
-    config = (tmp_path / "repository" / "bright-ct-0.1.0" / "config.pbtxt").read_text()
-    assert config == 'name: "bright-ct-0.1.0"\nbackend: "python"\n'
+        lay(packages.read(package).card, package, place)
+    assert (place / "config.pbtxt").read_text().startswith('name: "bright-ct-0.1.0"\nbackend: "python"\n')
     assert [path.name for path in (tmp_path / "repository").iterdir()] == ["bright-ct-0.1.0"]
+
+
+def test_a_model_for_another_backend_is_tritons_own_and_python_is_only_where_the_operator_trusts_it(
+    package: Path, packages: FolderPackages, tmp_path: Path
+) -> None:
+    """Triton's stub confines nothing: what runs there has the network, and the files of everybody."""
+    card, config = packages.read(package).card, package / "triton" / "config.pbtxt"
+    place = tmp_path / "repository" / "bright-ct-0.1.0"
+    for text, trusted, confined in (
+        ('name: "bright-ct"\nplatform: "onnxruntime_onnx"\n', False, False),
+        ('backend: "python"\n', False, True),
+        ('backend: "python"\n', True, False),
+    ):
+        config.write_text(text)
+        lay(card, package, place, trusted=trusted)
+        assert (place / "package").is_dir() is confined
+        if not confined:
+            assert (place / "config.pbtxt").read_text() == f'name: "bright-ct-0.1.0"\n{text.splitlines()[-1]}\n'

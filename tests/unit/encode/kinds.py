@@ -86,11 +86,11 @@ def _several(frames: int) -> list[FrameName]:
     return [FrameName(pseudonym(0), frame + 1) for frame in range(frames)]
 
 
-def ct(orientation: Sequence[float] = AXIAL, *, backwards: bool = False) -> Source:
+def ct(orientation: Sequence[float] = AXIAL, *, backwards: bool = False, **changed: Any) -> Source:
     """Single-frame slices, from the feet or from the head."""
     files = []
     for plane in range(PLANES):
-        ds = dcmread(BytesIO(header(plane, orientation=orientation)))
+        ds = dcmread(BytesIO(header(plane, orientation=orientation, **changed)))
         ds.add_new(0x7FE00010, "OW", _grey(1).tobytes())
         files.append(_saved(ds))
     frames = [FrameName(pseudonym(plane)) for plane in range(PLANES)]
@@ -123,7 +123,9 @@ def enhanced(orientation: Sequence[float] = OBLIQUE, *, backwards: bool = True) 
         position.ImagePositionPatient = slice_.ImagePositionPatient
         group.PlanePositionSequence = [position]
         groups.append(group)
-    measures, turned, shared, values = Dataset(), Dataset(), Dataset(), Dataset()
+    measures, turned, shared, values, window = Dataset(), Dataset(), Dataset(), Dataset(), Dataset()
+    window.WindowCenter, window.WindowWidth = "-274", "1500"
+    shared.FrameVOILUTSequence = [window]
     measures.PixelSpacing, measures.SliceThickness = [str(value) for value in SPACING[1:]], "2.5"
     turned.ImageOrientationPatient = [str(value) for value in orientation]
     values.RescaleSlope, values.RescaleIntercept, values.RescaleType = "1", "-1024", "HU"

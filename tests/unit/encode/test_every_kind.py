@@ -21,14 +21,27 @@ from services.encode.model import Document, Kind
 from services.encode.plan import SOP_CLASSES
 from services.encode.surface import surface_of
 from tests.unit.encode.kinds import SOURCES, Source, ct, enhanced, everything
-from tests.unit.encode.made import AXIAL, LEFT, OBLIQUE, PLANES, SERIES, SPACING, STUDY, boxes, card, pseudonym, read
+from tests.unit.encode.made import (
+    AXIAL,
+    LEFT,
+    NAMES,
+    OBLIQUE,
+    PLANES,
+    SERIES,
+    SPACING,
+    STUDY,
+    boxes,
+    card,
+    pseudonym,
+    read,
+)
 from tests.unit.encode.test_dciodvfy import NEEDED
 
 ALL = [kind.value for kind in ResultKind]
 ENCODER = HighdicomEncoder(omit_empty_frames=True)
 EXPECTED = {
-    "CT volume": {"SEG": 1, "PM": 1, "SC": 3, "GSPS": 1, "STL": 2, "KO": 1, "PDF": 1, "SR": 1},
-    "enhanced CT": {"SEG": 1, "PM": 1, "SC": 3, "GSPS": 1, "STL": 2, "KO": 1, "PDF": 1, "SR": 1},
+    "CT volume": {"SEG": 1, "PM": 1, "SC": 3, "GSPS": 1, "BLEND": 1, "STL": 2, "KO": 1, "PDF": 1, "SR": 1},
+    "enhanced CT": {"SEG": 1, "PM": 1, "SC": 3, "GSPS": 1, "BLEND": 1, "STL": 2, "KO": 1, "PDF": 1, "SR": 1},
     "CR": {"SEG": 1, "SC": 1, "GSPS": 1, "KO": 1, "PDF": 1, "SR": 1},
     "US loop": {"SEG": 1, "SC": 3, "GSPS": 1, "KO": 1, "PDF": 1, "SR": 1},
     "tiled SM": {"SEG": 1, "SC": 2, "KO": 1, "PDF": 1, "SR": 1},
@@ -87,7 +100,9 @@ def test_every_reference_leads_to_the_source_or_to_a_document_of_the_job(name: s
     task = source.task(card(), measurements=np.zeros((2, 2), np.float32), labels=boxes()[: len(source.frames)])
     known = {str(uid): 0 for uid in task.original.sop_instance_uids.values()}
     ours = {document.sop_instance_uid: document.sop_class_uid for document in documents}
-    frames = {frame.number for frame in source.frames}
+    frames = {uid: {frame.number for frame in source.frames} for uid in known}
+    for document in documents:
+        frames[document.sop_instance_uid] = set(range(1, int(read(document).get("NumberOfFrames", 0)) + 1))
     for document in documents:
         found = list(references(read(document)))
         assert found
@@ -96,7 +111,7 @@ def test_every_reference_leads_to_the_source_or_to_a_document_of_the_job(name: s
             assert uid in known or item.ReferencedSOPClassUID == ours[uid]
             told = item.get("ReferencedFrameNumber")
             if told is not None:
-                assert set([told] if isinstance(told, int) else told) <= frames
+                assert set([told] if isinstance(told, int) else told) <= frames[uid]
     report = one(documents, Kind.SR)
     assert set(ours) - {report.SOPInstanceUID} <= {item.ReferencedSOPInstanceUID for item in references(report)}
 
@@ -108,6 +123,7 @@ def test_every_document_says_that_an_algorithm_made_it_and_nobody_verified_it(na
         (model,) = (item for item in ds.ContributingEquipmentSequence if item.Manufacturer == "Plexus")
         assert model.PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
         assert (model.ManufacturerModelName, model.SoftwareVersions) == ("ct-lung", "1.0.0")
+        assert model.DeviceUID == NAMES.device("ct-lung", "1.0.0") != NAMES.device("ct-lung", "1.0.1")
         assert "not verified" in model.ContributionDescription
         assert "Job job-1" in model.ContributionDescription
         if document.kind in (Kind.SR, Kind.PDF):
@@ -155,7 +171,8 @@ def nearest(found: NDArray[np.float64], expected: NDArray[np.float64]) -> float:
 def test_a_phantom_comes_back_at_the_same_place_in_the_patient(name: str) -> None:
     make, orientation, backwards = GEOMETRIES[name]
     source = make()
-    told, arrays = everything(PLANES, results=["SEG", "PM", "STL", "SR"])
+    told, arrays = everything(PLANES, results=["SEG", "PM", "SC", "STL", "SR"])
+    arrays["image"] = arrays["labels"]
     arrays["boxes"] = np.array([[part.start - 0.5 for part in LEFT] + [part.stop - 0.5 for part in LEFT]], np.float32)
     arrays["box_labels"], arrays["box_scores"] = np.array([1], np.uint16), np.array([0.9], np.float32)
     documents = ENCODER.encode(source.task(told, **arrays))
@@ -169,6 +186,15 @@ def test_a_phantom_comes_back_at_the_same_place_in_the_patient(name: str) -> Non
     pm: Any = hd.pm.ParametricMap.from_dataset(one(documents, Kind.PM))
     mapped = pm.get_volume(apply_real_world_transform=False)
     assert nearest(mapped.map_indices_to_reference(np.argwhere(mapped.array == 1.5)), expected) < 0.1
+
+    captured = []
+    for ds in (read(document) for document in documents if document.kind is Kind.SC):
+        rows, columns = np.nonzero(ds.pixel_array == 1)
+        along, down = np.split(np.array(ds.ImageOrientationPatient, float), 2)
+        vertical, horizontal = ds.PixelSpacing
+        at = np.array(ds.ImagePositionPatient, float)
+        captured.append(at + rows[:, None] * vertical * down + columns[:, None] * horizontal * along)
+    assert nearest(np.concatenate(captured), expected) < 0.1
 
     stl = one(documents, Kind.STL)
     data = stl.EncapsulatedDocument[: stl.EncapsulatedDocumentLength]

@@ -13,7 +13,6 @@ import pytest
 from services.contracts.card import ModelCard
 from services.encode.adapters.highdicom import HighdicomEncoder
 from services.encode.adapters.npz import unpack
-from services.encode.adapters.pdf import Page
 from services.encode.errors import CardMismatch, ResultDamaged
 from services.encode.model import Document, Kind
 from services.encode.plan import kinds_of, pictures_of
@@ -23,7 +22,6 @@ from tests.unit.encode.made import (
     COLUMNS,
     JOB,
     MADE_AT,
-    NAMES,
     PLANES,
     ROWS,
     boxes,
@@ -185,46 +183,12 @@ def test_a_key_object_names_the_slice_with_most_of_it() -> None:
     assert named == [sop(1), sop(2)]  # the first plane of each box: all are alike
 
 
-def test_a_page_has_the_words_that_a_doctor_needs() -> None:
-    told = card(results={"PDF": {}})
-    pdf = _of(_documents(told, labels=boxes(), measurements=measured()), Kind.PDF)
-    assert pdf.MIMETypeOfEncapsulatedDocument == "application/pdf"
-    words = _words(pdf.EncapsulatedDocument[: pdf.EncapsulatedDocumentLength])
-    for part in ("Müller, Jürgen", "Left lung    found    volume 2011.5 mL", "ct-lung 1.0.0", "not verified by a",
-                 "Not for clinical use", f"Job {JOB}"):  # fmt: skip
-        assert part in words, part
-
-
-def _words(data: bytes) -> str:
-    """The text of the page: the first stream of the file, inflated."""
-    import zlib
-
-    start = data.index(b"stream\n") + 7
-    return zlib.decompress(data[start : data.index(b"\nendstream", start)]).decode("cp1252").replace("\\", "")
-
-
-def test_letters_that_a_page_has_no_font_for_do_not_break_it() -> None:
-    page = Page("肺 (left) \\")
-    page.text(10, 10, "Ł 肺 (a\\b)")
-    data = page.to_bytes()
-    assert data.startswith(b"%PDF-1.4")
-    assert data.count(b"endobj") == 5
-    offset = int(data.rsplit(b"startxref\n", 1)[1].split()[0])
-    assert data[offset : offset + 4] == b"xref"
-
-
 def test_pictures_are_asked_for_only_when_somebody_sees_them() -> None:
     arrays: dict[str, Any] = {"labels": boxes(), "measurements": measured()}
     assert pictures_of(said(card(), PLANES, **arrays)) == ()
     assert pictures_of(said(card(results={"PDF": {}}), PLANES, **arrays)) == (1, 2)
     nothing = {**arrays, "labels": np.zeros_like(boxes())}
     assert pictures_of(said(card(results={"SC": {}}), PLANES, **nothing)) == (PLANES // 2,)
-
-
-def test_a_page_without_pixels_has_no_picture() -> None:
-    made = ct().task(card(results={"PDF": {}, "SC": {}}), labels=boxes(), measurements=measured())
-    without = task(made.result, made.headers)
-    assert [document.kind for document in ENCODER.encode(without)] == [Kind.PDF]
 
 
 def test_kinds_go_by_what_the_model_said() -> None:
@@ -247,15 +211,6 @@ def test_a_finding_keeps_its_tracking_identifier_over_revisions_of_its_series() 
     first, second = tracked("job-1"), tracked("job-2", revision=2, supersedes="job-1")
     assert first == second
     assert len(set(first)) == 2
-
-
-def test_a_page_names_the_one_that_it_replaces() -> None:
-    before = NAMES.instance("job-0", Kind.PDF)
-    made = ct().task(card(results={"PDF": {}}), labels=boxes(), measurements=measured())
-    later = task(made.result, made.headers, original=original(revision=2), predecessors={Kind.PDF: before})
-    pdf = _of(ENCODER.encode(later), Kind.PDF)
-    (series,) = pdf.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
-    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == before.sop_instance_uid
 
 
 # The result file, schema 2.

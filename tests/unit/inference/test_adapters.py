@@ -53,11 +53,11 @@ async def test_what_is_not_in_a_work_store_is_told_apart(work: FakeWork | Obstor
 def test_the_card_of_a_version_is_found_and_no_other(tmp_path: Path) -> None:
     packages.keep(tmp_path, [MODELS / "ct-lung"])
     cards = PackageCards(tmp_path)
-    card = cards.find("ct-lung", "1.0.0")
+    card = cards.find("ct-lung", "1.1.0")
     assert card is not None
-    assert (card.name, card.served) == ("ct-lung", "ct-lung-1.0.0")
-    assert cards.find("ct-lung", "1.0.0") is card
-    for model, version in [("ct-lung", "9"), ("nobody", "1.0.0"), ("../ct-lung", "1.0.0"), ("ct-lung", "..")]:
+    assert (card.name, card.served) == ("ct-lung", "ct-lung-1.1.0")
+    assert cards.find("ct-lung", "1.1.0") is card
+    for model, version in [("ct-lung", "9"), ("nobody", "1.1.0"), ("../ct-lung", "1.0.0"), ("ct-lung", "..")]:
         assert cards.find(model, version) is None
 
 

@@ -26,6 +26,8 @@ from tests.unit.inference.networks import above
 sys.path.insert(0, str(RUNNER))
 
 from plexus_runner.packages import runner_of
+from plexus_runner.places import Places, view
+from plexus_runner.question import Input, Question
 from plexus_runner.refusals import Refused
 
 MODELS = Path(__file__).resolve().parents[3] / "models"
@@ -46,11 +48,17 @@ class Toy(ImageProcessingTool):
 """
 
 
+def asked(
+    volume: NDArray[Any] = VOLUME, spacing: tuple[float, float, float] = (2.0, 1.0, 1.0), **more: Any
+) -> Question:
+    return Question(Input(volume, np.array(spacing), np.eye(3)), **more)
+
+
 def run(
     folder: Path, card: ModelCard, volume: NDArray[Any] = VOLUME, more: Mapping[str, Any] = MappingProxyType({})
 ) -> Prediction:
     described = json.loads(json.dumps(described_card(card)))
-    answer = Prediction(**runner_of(folder, described).run(volume, np.array([2.0, 1.0, 1.0]), np.eye(3), more))
+    answer = Prediction(**runner_of(folder, described).run(asked(volume, more=more)))
     check(answer, card, volume.shape[:3])
     return answer
 
@@ -127,6 +135,83 @@ def test_a_tool_that_says_no_is_asked_nothing_more(tmp_path: Path) -> None:
         tool(tmp_path, "return 1", can=False)
 
 
+def test_code_that_nobody_waits_for_is_stopped(tmp_path: Path) -> None:
+    """It would run for a minute, and say something else when that is over."""
+    (tmp_path / "tool.py").write_text(
+        TOOL.replace("PARAMETER", "img").replace("CAN", "True").replace("BODY", "time.sleep(60)")
+    )
+    described = json.loads(json.dumps(described_card(ModelCard.from_mapping({**CARD, "kind": "tool"}))))
+    with pytest.raises(Refused, match="nobody waits"):
+        runner_of(tmp_path, described).run(asked(stopped=lambda: True))
+
+
+def test_what_lies_in_a_file_is_neither_copied_nor_sent_back_but_put_into_its_place(tmp_path: Path) -> None:
+    card = ModelCard.from_mapping({**CARD, "kind": "tool"})
+    text = TOOL.replace("PARAMETER", "img").replace("CAN", "True").replace("BODY", LABELS + "return r")
+    (tmp_path / "tool.py").write_text(text)
+    VOLUME.tofile(tmp_path / "volume")
+    place = tmp_path / "labels"
+    place.write_bytes(bytes(VOLUME.size + 7))  # a region may be larger than what it is for
+    seen = view(str(tmp_path / "volume"), "int16", VOLUME.shape)
+    assert not seen.flags.writeable
+    question = Question(
+        Input(seen, np.array([2.0, 1.0, 1.0]), np.eye(3), file=str(tmp_path / "volume")),
+        places=Places({"labels": str(place)}),
+    )
+    arrays = runner_of(tmp_path, json.loads(json.dumps(described_card(card)))).run(question)
+    rest, told = question.places.put(arrays)
+    assert told == {"labels": {"type": "uint8", "shape": [3, 4, 5]}} and set(rest) == {"measurements"}
+    there = np.frombuffer(place.read_bytes(), np.uint8, VOLUME.size).reshape(VOLUME.shape)
+    assert np.array_equal(there, np.where(VOLUME > 57, 3, 0))
+
+
+def test_an_output_that_is_too_large_for_its_place_is_told_and_not_put(tmp_path: Path) -> None:
+    (tmp_path / "labels").write_bytes(bytes(8))
+    places = Places({"labels": str(tmp_path / "labels")})
+    rest, told = places.put({"labels": np.ones(9, np.uint8), "classes": np.ones(2)})
+    assert told == {"labels": {"type": "uint8", "shape": [9]}} and set(rest) == {"classes"}
+    assert (tmp_path / "labels").read_bytes() == bytes(8)
+
+
+def test_no_place_leads_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"12345678")
+    (tmp_path / "link").symlink_to(tmp_path / "other")
+    for opened in (lambda path: view(path, "uint8", (8,)), lambda path: Places({"labels": path})):
+        with pytest.raises(OSError, match="symbolic"):
+            opened(str(tmp_path / "link"))
+
+
+MODEL = """
+import numpy as np, socket, helper
+import triton_python_backend_utils as triton
+
+class TritonPythonModel:
+    def execute(self, requests):
+        return [self.answer(request) for request in requests]
+
+    def answer(self, request):
+        volume = triton.get_input_tensor_by_name(request, "volume").as_numpy()
+        if volume[0, 0, 0] == 7:
+            socket.socket()
+        labels = np.where(volume > helper.LIMIT, 3, 0).astype(np.uint8)
+        return triton.InferenceResponse(
+            [triton.Tensor("labels", labels), triton.Tensor("measurements", np.array([[1.0]], np.float32))]
+        )
+"""
+
+
+def test_a_triton_model_in_python_runs_confined_without_a_configuration(tmp_path: Path) -> None:
+    code = tmp_path / "triton" / "1"
+    code.mkdir(parents=True)
+    (code / "model.py").write_text(MODEL)
+    (code / "helper.py").write_text("LIMIT = 57")
+    card = ModelCard.from_mapping({**CARD, "kind": "triton"})
+    answer = run(tmp_path, card)
+    assert answer.labels is not None and np.array_equal(answer.labels, np.where(VOLUME > 57, 3, 0))
+    with pytest.raises(Refused, match="PermissionError"):
+        run(tmp_path, card, VOLUME + 7)
+
+
 def test_code_sees_no_secret_of_the_service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLEXUS_SECRET", "hidden")
     with pytest.raises(Refused, match=r"RuntimeError: \['HOME', 'LC_ALL', 'PATH'"):
@@ -143,7 +228,7 @@ def test_a_network_with_an_environment_of_its_own_runs_confined_with_what_is_the
     card = ModelCard.from_mapping({**CARD, "kind": "onnx", "measurements": [], "processing": {}})
     described = json.loads(json.dumps(described_card(card, str(environment))))
     assert described["code"]["main"] == "network.onnx"
-    answer = runner_of(tmp_path, described).run(VOLUME, np.array([2.0, 1.0, 1.0]), np.eye(3))
+    answer = runner_of(tmp_path, described).run(asked())
     assert np.array_equal(answer["labels"], np.where(VOLUME > 57, 3, 0))
     with pytest.raises(Refused, match=r"environment of its requirements\.lock is not here"):
         runner_of(tmp_path, {**described, "environment": "gone"})
@@ -210,7 +295,7 @@ def test_the_tool_and_the_application_of_the_repository_measure_a_phantom() -> N
     for name, litres, attenuation in (("ct-body", np.pi * 1.5**2 * 2, -33), ("ct-fat", np.pi * 1.25 * 2, -100)):
         card = reference(name)
         runner = runner_of(MODELS / name, json.loads(json.dumps(described_card(card))))
-        answer = Prediction(**runner.run(volume, np.array([5.0, 2.0, 2.0]), np.eye(3)))
+        answer = Prediction(**runner.run(asked(volume, (5.0, 2.0, 2.0))))
         check(answer, card, volume.shape)
         assert answer.measurements is not None
         assert answer.measurements[0, 0] / 1000 == pytest.approx(litres, rel=0.05)
@@ -223,7 +308,7 @@ def test_the_radiograph_model_finds_the_shadow_and_nothing_in_an_empty_image() -
     image = np.full((1, 200, 300), 0.05, np.float32)
     image[0, 40:160, 60:220] = 0.7
     for volume, area in ((image, 120 * 160 * 0.01), (np.full_like(image, 0.5), 0)):
-        answer = Prediction(**runner.run(volume, np.array([np.nan, 0.1, 0.1]), np.eye(3)))
+        answer = Prediction(**runner.run(asked(volume, (np.nan, 0.1, 0.1))))
         check(answer, card, volume.shape)
         assert answer.measurements is not None
         assert answer.measurements[0, 0] == pytest.approx(area, rel=0.06)

@@ -26,6 +26,7 @@ sys.path.insert(0, str(RUNNER))
 
 from plexus_runner.axes import Grid, arrangement
 from plexus_runner.packages import runner_of
+from plexus_runner.question import Input, Question
 from plexus_runner.refusals import Refused
 from plexus_runner.windows import slide, starts
 
@@ -50,7 +51,7 @@ def run(
     (folder / "network.onnx").write_bytes(weights)
     made = card(**changes)
     runner = runner_of(folder, json.loads(json.dumps(described_card(made))))
-    answer = Prediction(**runner.run(volume, np.array(spacing), direction))
+    answer = Prediction(**runner.run(Question(Input(volume, np.array(spacing), direction))))
     check(answer, made, volume.shape[:3])
     return answer
 
@@ -118,7 +119,9 @@ def test_a_grid_and_its_inverse_agree_voxel_by_voxel() -> None:
     volume = np.arange(5 * 6 * 7).reshape(5, 6, 7).astype(np.float32)
     grid = Grid.of(volume.shape, (2, 1, 1), AXIAL, axes="RAS", target=None, size=None)
     assert np.array_equal(grid.view(volume), volume.transpose(2, 1, 0)[::-1, ::-1])
-    assert np.array_equal(grid.nearest(grid.view(volume)), volume)
+    same = np.empty_like(volume)
+    grid.nearest(grid.view(volume), same)
+    assert np.array_equal(same, volume)
     ramp = np.broadcast_to(np.arange(40, dtype=np.float32), (8, 9, 40)).copy()
     coarse = Grid.of(ramp.shape, (1, 1, 1), AXIAL, axes="SPL", target=(1, 1, 2.5), size=None)
     back = np.empty_like(ramp)
@@ -315,7 +318,7 @@ def test_no_array_may_leave_its_promise(changed: Mapping[str, Any], words: str) 
 
 def test_every_package_of_the_repository_is_laid_for_triton(tmp_path: Path) -> None:
     names = serve_shipped(tmp_path / "repository")
-    assert {"ct-bone-1.0.0", "ct-lung-1.0.0"} < set(names)
+    assert {"ct-bone-1.1.0", "ct-lung-1.1.0"} < set(names)
     for name in names:
         assert (tmp_path / "repository" / name / "1" / "model.py").is_file()
         assert f'name: "{name}"' in (tmp_path / "repository" / name / "config.pbtxt").read_text()

@@ -25,7 +25,7 @@ from tests.unit.inference.fakes import CARD, FakeCards, FakeEvents, FakeModels, 
 from tests.unit.inference.series import COLUMNS, ROWS, make_slice, pixels
 from tests.unit.inference.test_code_packages import LABELS, VOLUME, run
 
-from plexus_runner.beside import Beside  # the path is set by the module above  # isort: skip
+from plexus_runner.question import Input  # the path is set by the module above  # isort: skip
 
 FOLDER = "jobs/job1/input"
 SPACE = "2.25.77"
@@ -116,7 +116,7 @@ def test_triton_is_told_of_the_tensors_of_a_further_input() -> None:
     text = configuration(card, "toy-1.0.0")
     assert 'name: "prior" data_type: TYPE_FP32 dims: [ -1, -1, -1 ] optional: true' in text
     assert 'name: "prior_offset" data_type: TYPE_FP64 dims: [ 3 ] optional: true' in text
-    assert "optional" not in configuration(with_prior(), "toy-1.0.0")
+    assert 'name: "prior_offset" data_type: TYPE_FP64 dims: [ 3 ] }' in configuration(with_prior(), "toy-1.0.0")
     assert "prior" not in configuration(ModelCard.from_mapping(CARD), "toy-1.0.0")
 
 
@@ -193,6 +193,6 @@ class Toy(Application):
 def test_code_gets_a_further_input_by_its_name(tmp_path: Path, file: str, text: str) -> None:
     (tmp_path / file).write_text(text)
     card = ModelCard.from_mapping({**with_prior().source, "kind": "tool" if file == "tool.py" else "application"})
-    prior = Beside(np.full((2, 3, 4), 2, np.int16), np.array([5.0, 1, 1]), np.eye(3), np.array([0.0, 0, 40]))
+    prior = Input(np.full((2, 3, 4), 2, np.int16), np.array([5.0, 1, 1]), np.eye(3), np.array([0.0, 0, 40]))
     answer = run(tmp_path, card, VOLUME, {"prior": prior})
     assert answer.measurements is not None and answer.measurements.tolist() == [[48 + 40]]

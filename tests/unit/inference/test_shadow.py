@@ -152,12 +152,12 @@ async def test_a_request_reaches_the_handler_and_one_that_leads_out_of_its_folde
 
 def test_a_card_that_was_brought_again_is_read_again(tmp_path: Path) -> None:
     packages.keep(tmp_path, [MODELS / "ct-lung"])
-    cards, path = PackageCards(tmp_path), tmp_path / "ct-lung" / "1.0.0" / "model.yaml"
-    assert cards.find("ct-lung", "1.0.0") is cards.find("ct-lung", "1.0.0")
+    cards, path = PackageCards(tmp_path), tmp_path / "ct-lung" / "1.1.0" / "model.yaml"
+    assert cards.find("ct-lung", "1.1.0") is cards.find("ct-lung", "1.1.0")
     path.chmod(0o644)
     path.write_text(path.read_text().replace("author: ", "author: Another, "))
     os.utime(path, ns=(1, 1))
-    found = cards.find("ct-lung", "1.0.0")
+    found = cards.find("ct-lung", "1.1.0")
     assert found is not None and found.author.startswith("Another")
 
 

@@ -37,15 +37,6 @@ def test_a_card_names_its_folder_and_says_that_it_is_not_for_clinical_use(packag
     assert "Not for clinical use" in card.intended_use
 
 
-@pytest.mark.parametrize("package", [one for one in PACKAGES if (one / "triton").is_dir()], ids=lambda path: path.name)
-def test_the_tensor_of_measurements_has_a_row_a_label_and_a_column_a_measurement(package: Path) -> None:
-    card = card_of(package)
-    config = (package / "triton" / "config.pbtxt").read_text("utf-8")
-    rows, columns = re.search(r'"measurements".*dims: \[ (\d+), (\d+) \]', config).groups()
-    assert (int(rows), int(columns)) == (len(card.labels), len(card.measurements))
-    assert f'name: "{card.name}"' in config
-
-
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda path: path.name)
 def test_every_code_is_a_true_code_or_openly_private(package: Path) -> None:
     for code in codes_of(card_of(package)):

@@ -12,8 +12,8 @@ from services.contracts.card import ModelCard
 from services.contracts.events import Event, SeriesSettled
 from services.selection.errors import RuleFailedError
 from services.worklist.model import Job, JobQuery, JobState
-from services.worklist.ports import Attributes, Candidate, Decision, Series
-from services.worklist.turns import Waiting
+from services.worklist.ports import Attributes, Candidate, Decision, Facts, Series
+from services.worklist.turns import InWork, Waiting
 from services.worklist.ups.item import WorkItem
 
 STUDY, SERIES = "1.2.3", "1.2.3.4"
@@ -135,7 +135,7 @@ class MemoryJobs:
     async def decide_on_waiting(
         self,
         most: int,
-        pick: Callable[[Sequence[Waiting], dict[str, int]], Sequence[str]],
+        pick: Callable[[Sequence[Waiting], InWork], Sequence[str]],
         decide: Callable[[Job], Decision],
     ) -> Sequence[Job]:
         waiting = [
@@ -143,7 +143,7 @@ class MemoryJobs:
             for job in self.jobs.values()
             if job.state is JobState.WAITING
         ]
-        in_work = Counter(job.sender for job in self.jobs.values() if job.state is JobState.REQUESTED)
+        in_work = Counter((job.sender, job.priority) for job in self.jobs.values() if job.state is JobState.REQUESTED)
         return [job for each in pick(waiting, in_work) for job in self._keep(decide(self.jobs[each])).jobs]
 
     async def decide_on_overdue(self, at: datetime, decide: Callable[[Job], Decision]) -> Sequence[Job]:
@@ -168,6 +168,9 @@ class MemoryJobs:
 
     async def find(self, query: JobQuery) -> Sequence[Job]:
         return [job for job in reversed(self.jobs.values()) if query.matches(job)][: query.limit]
+
+    async def record(self, facts: Facts) -> None:
+        self.said += facts
 
     def _keep(self, decision: Decision) -> Decision:
         kept = []

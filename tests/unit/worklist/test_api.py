@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from httpx import ASGITransport, AsyncClient, Response
@@ -12,10 +13,21 @@ from httpx import ASGITransport, AsyncClient, Response
 from services.chassis.health import Health
 from services.chassis.http import create_app
 from services.chassis.log import Log
+from services.contracts.events import AuditRecorded, InputSeries
 from services.worklist.api import jobs as api
+from services.worklist.api import models
 from services.worklist.errors import http_status
 from services.worklist.model import Job, JobState
-from tests.unit.worklist.samples import STUDY, FixedCandidates, MemoryArchive, MemoryJobs, MemoryJournal, card, job
+from tests.unit.worklist.samples import (
+    SERIES,
+    STUDY,
+    FixedCandidates,
+    MemoryArchive,
+    MemoryJobs,
+    MemoryJournal,
+    card,
+    job,
+)
 
 FIELDS = [
     "id",
@@ -64,15 +76,14 @@ class FixedChanges:
 
 
 async def ask(path: str, jobs: MemoryJobs, changes: FixedChanges | None = None, *, method: str = "GET") -> Response:
-    router = api.router(
-        jobs=jobs,
-        changes=changes or FixedChanges(),
-        catalogue=FixedCandidates(card(), but=[card("mr-brain")]),
-        archive=MemoryArchive(),
-        journal=MemoryJournal(),
-        dicomweb="",
-    )
-    app = create_app("worklist", health=Health(), log=Log("test"), routers=[router], status_of=http_status)
+    parts: Any = {
+        "jobs": jobs,
+        "catalogue": FixedCandidates(card(), but=[card("mr-brain")]),
+        "archive": MemoryArchive(),
+        "journal": MemoryJournal(),
+    }
+    routers = [api.router(**parts, changes=changes or FixedChanges(), dicomweb=""), models.router(**parts)]
+    app = create_app("worklist", health=Health(), log=Log("test"), routers=routers, status_of=http_status)
     async with AsyncClient(transport=ASGITransport(app), base_url="http://worklist") as client:
         return await client.request(method, path)
 
@@ -141,8 +152,33 @@ async def test_the_public_part_of_every_card_is_listed() -> None:
     model, _ = (await ask("/models", MemoryJobs())).json()["models"]
     assert (model["name"], model["selection"]) == ("ct-lung", "true")
     assert model["labels"] == [{"value": 1, "name": "Left lung", "colour": [1, 2, 3]}]
+    assert model["inputs"] == []
+
+
+async def test_a_job_tells_which_input_a_person_chose() -> None:
+    prior, other = InputSeries("prior", "1.2", "1.2.3", "d"), InputSeries("t2", "1.2", "1.2.4", "d")
+    kept = MemoryJobs(job(inputs=(prior, other), chosen=("prior",)))
+    told = (await ask(f"/jobs/{'a' * 32}", kept)).json()["inputs"]
+    assert told[0] == {"name": "prior", "study_instance_uid": "1.2", "series_instance_uid": "1.2.3", "chosen": True}
+    assert [one["chosen"] for one in told] == [True, False]
+
+
+async def test_a_model_that_takes_one_series_offers_nothing_beside_it_and_who_asked_is_on_record() -> None:
+    jobs = MemoryJobs()
+    reply = await ask(f"/models/ct-lung/inputs?study={STUDY}&series={SERIES}", jobs)
+    assert reply.json() == {"model": "ct-lung", "model_version": "1.0.0", "inputs": []}
+    ((record, _),) = jobs.said
+    assert isinstance(record, AuditRecorded)
+    assert (record.action, record.detail, record.series_instance_uid) == ("query", "model-inputs", SERIES)
+    for path, status in (
+        (f"nobody/inputs?study={STUDY}&series={SERIES}", 404),
+        ("ct-lung/inputs", 400),
+        ("ct-lung/inputs?study=Doe&series=1", 400),
+        (f"Doe^Jane/inputs?study={STUDY}&series={SERIES}", 400),
+    ):
+        assert (await ask(f"/models/{path}", jobs)).status_code == status
 
 
 async def test_the_api_describes_itself() -> None:
     paths = (await ask("/worklist/openapi.json", MemoryJobs())).json()["paths"]
-    assert {"/jobs", "/jobs/{job_id}", "/jobs/events", "/models"} <= paths.keys()
+    assert {"/jobs", "/jobs/{job_id}", "/jobs/events", "/models", "/models/{model}/inputs"} <= paths.keys()

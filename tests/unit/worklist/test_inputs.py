@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -11,14 +11,16 @@ import pytest
 from services.chassis.faults import PermanentFault
 from services.chassis.principal import Principal
 from services.contracts.card import ModelCard
-from services.contracts.events import SeriesSettled
+from services.contracts.events import AuditRecorded, SeriesSettled
 from services.selection.cel import compile_rule
 from services.worklist import handlers, runs
 from services.worklist.errors import MissingInputError, UnfitInputError
 from services.worklist.inputs import same_patient
-from services.worklist.model import Job, JobState
-from services.worklist.ports import Attributes, Candidate, Series
+from services.worklist.model import Job, JobState, Priority
+from services.worklist.offering import offers
+from services.worklist.ports import Attributes, Candidate, Jobs, Series
 from services.worklist.ups.building import items
+from services.worklist.ups.making import Input
 from tests.unit.worklist.samples import MemoryJobs, MemoryJournal, card
 
 CT, T1, T2 = {"00080060": "CT"}, {"00080060": "MR", "0008103E": "T1"}, {"00080060": "MR", "0008103E": "T2"}
@@ -79,7 +81,7 @@ BOTH = candidate('series.SeriesDescription == "T1"', {"name": "t2", "selection":
 
 
 async def settle(
-    jobs: MemoryJobs, archive: Archive, model: Candidate, study: str, uid: str, revision: int = 1
+    jobs: Jobs, archive: Archive, model: Candidate, study: str, uid: str, revision: int = 1
 ) -> MemoryJournal:
     journal = MemoryJournal()
     there = await archive.describe(study, uid)
@@ -88,7 +90,7 @@ async def settle(
     return journal
 
 
-async def ask(jobs: MemoryJobs, archive: Archive, model: Candidate, study: str, **wish: Any) -> list[Job]:
+async def ask(jobs: Jobs, archive: Archive, model: Candidate, study: str, **wish: Any) -> list[Job]:
     return await runs.ask(
         runs.Wish("change", study, **wish),
         principal=Principal("ann"),
@@ -185,6 +187,7 @@ async def test_a_person_chooses_and_may_not_choose_another_patient() -> None:
         ({"prior": "3.1"}, "the one that the model runs on"),
         ({"prior": "7.7"}, "no such series"),
         ({"later": "1.1"}, "no input later: it has prior"),
+        ({"prior": "1.1", "later": "1.1"}, "no input later"),
     ):
         with pytest.raises(UnfitInputError, match=why):
             await ask(jobs, archive, PRIOR, "3", inputs=inputs)
@@ -220,3 +223,172 @@ async def test_a_patient_who_cannot_be_searched_for_costs_the_series_no_other_mo
     await handlers.select(settled, candidates=[PRIOR, plain], archive=archive, jobs=jobs, journal=journal)
     assert [job.model for job in jobs.jobs.values()] == ["plain"]
     assert ("studies.not_found", {"code": "invalid-query"}) in journal.lines
+
+
+TWO = candidate(
+    'series.Modality == "CT"',
+    {"name": "first", "selection": 'series.Modality == "MR"'},
+    {"name": "second", "selection": 'series.Modality == "MR"', "required": False},
+)
+
+
+async def offered(archive: Archive, model: Candidate, study: str, uid: str) -> list[Any]:
+    return await offers(
+        model,
+        Input(study, uid, (await archive.describe(study, uid)).attributes),
+        archive=archive,
+        journal=MemoryJournal(),
+    )
+
+
+async def test_what_fits_an_input_is_offered_the_one_that_is_taken_first() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20240101", "P", **{"1_1": CT, "1_2": CT})
+    archive.put("2", "20250101", "P", **{"2_1": CT, "2_2": {"00080060": "MR"}})
+    archive.put("3", "20260101", "P", **{"3_1": CT})
+    archive.sizes["1.2"] = 200
+    (offer,) = await offered(archive, PRIOR, "3", "3.1")
+    assert ([each.uid for each in offer.series], offer.taken, offer.note) == (["2.1", "1.2", "1.1"], "2.1", "")
+    (job,) = await ask(jobs, archive, PRIOR, "3")
+    assert job.inputs[0].series_instance_uid == offer.taken
+
+
+async def test_a_series_that_one_input_takes_is_offered_last_for_another_and_stands_for_one_alone() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20260101", "P", **{"1_1": CT, "1_2": T1, "1_3": T2})
+    first, second = await offered(archive, TWO, "1", "1.1")
+    assert ([each.uid for each in first.series], first.taken) == (["1.2", "1.3"], "1.2")
+    assert ([each.uid for each in second.series], second.taken) == (["1.3", "1.2"], "1.3")
+    with pytest.raises(UnfitInputError, match="one series is chosen for two inputs"):
+        await ask(jobs, archive, TWO, "1", inputs={"first": "1.2", "second": "1.2"})
+    (swapped,) = await ask(jobs, archive, TWO, "1", inputs={"first": "1.3", "second": "1.2"})
+    assert [one.series_instance_uid for one in swapped.inputs] == ["1.3", "1.2"]
+
+
+async def test_where_nothing_fits_the_offer_says_so_in_words() -> None:
+    archive = Archive()
+    archive.put("3", "20260101", "P", **{"3_1": CT})
+    (needed,) = await offered(archive, PRIOR, "3", "3.1")
+    (optional,) = await offered(archive, OPTIONAL, "3", "3.1")
+    assert needed.series == optional.series == []
+    why = "no prior (of an earlier study of the patient) is there that has settled and that its rule selects"
+    assert (needed.note, optional.note) == (why, f"{why}: it runs without")
+
+
+async def _compared() -> tuple[Archive, MemoryJobs, Job, Job]:
+    """A study whose rule took the newer prior, and for which a person chose the older one; both are completed."""
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20240101", "P", **{"1_1": CT})
+    archive.put("2", "20250101", "P", **{"2_1": CT})
+    archive.put("4", "20260101", "P", **{"4_1": CT})
+    await settle(jobs, archive, PRIOR, "4", "4.1")
+    await ask(jobs, archive, PRIOR, "4", inputs={"prior": "1.1"})
+    for each in jobs.jobs.values():
+        jobs.jobs[each.id] = replace(each, state=JobState.COMPLETED)
+    by_rule, by_hand = jobs.jobs.values()
+    return archive, jobs, by_rule, by_hand
+
+
+async def test_what_a_person_chose_and_what_the_rule_chooses_lie_beside_each_other() -> None:
+    archive, jobs, by_rule, by_hand = await _compared()
+    assert (by_rule.chosen, by_hand.chosen, by_hand.supersedes) == ((), ("prior",), "")
+    archive.put("3", "20250601", "P", **{"3_1": CT})
+    await settle(jobs, archive, PRIOR, "3", "3.1")  # a newer prior: the rule's result is replaced, the person's stays
+    newer = next(each for each in jobs.jobs.values() if each.inputs[0].series_instance_uid == "3.1")
+    assert (newer.supersedes, newer.chosen) == (by_rule.id, ())
+    assert jobs.jobs[by_hand.id] == by_hand
+    (again,) = await ask(jobs, archive, PRIOR, "4", inputs={"prior": "1.1"}, force=True)
+    assert again.supersedes == by_hand.id
+
+
+async def test_a_choice_that_is_in_work_is_not_stopped_by_a_rule() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20240101", "P", **{"1_1": CT})
+    archive.put("4", "20260101", "P", **{"4_1": CT})
+    (chosen,) = await ask(jobs, archive, PRIOR, "4", inputs={"prior": "1.1"})
+    archive.put("2", "20250101", "P", **{"2_1": CT})
+    await settle(jobs, archive, PRIOR, "2", "2.1")
+    assert jobs.jobs[chosen.id].state is JobState.WAITING
+    assert [job.inputs[0].series_instance_uid for job in jobs.jobs.values() if job.study_instance_uid == "4"] == [
+        "1.1",
+        "2.1",
+    ]
+
+
+async def test_a_rule_that_finds_what_a_person_chose_makes_it_no_second_time() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20240101", "P", **{"1_1": CT})
+    archive.put("4", "20260101", "P", **{"4_1": CT})
+    (chosen,) = await ask(jobs, archive, PRIOR, "4", inputs={"prior": "1.1"})
+    await settle(jobs, archive, PRIOR, "4", "4.1")
+    assert len(jobs.jobs) == 1
+    jobs.jobs[chosen.id] = replace(chosen, state=JobState.CANCELLED, reason_code="cancelled")
+    await settle(jobs, archive, PRIOR, "4", "4.1")
+    assert [job.chosen for job in jobs.jobs.values()] == [("prior",), ()]
+
+
+async def test_who_chooses_what_a_rule_had_chosen_keeps_it_when_a_newer_prior_comes() -> None:
+    archive, jobs, by_rule, _ = await _compared()
+    (kept,) = await ask(jobs, archive, PRIOR, "4", inputs={"prior": "2.1"})
+    assert (kept.id, kept.chosen) == (by_rule.id, ("prior",))
+    archive.put("3", "20250601", "P", **{"3_1": CT})
+    await settle(jobs, archive, PRIOR, "3", "3.1")
+    newer = next(each for each in jobs.jobs.values() if each.inputs[0].series_instance_uid == "3.1")
+    assert newer.supersedes == ""
+    (plain,) = await ask(jobs, archive, PRIOR, "4")
+    assert plain.id == newer.id
+
+
+async def test_late_instances_bring_what_a_person_chose_once_more() -> None:
+    archive, jobs, by_rule, by_hand = await _compared()
+    archive.digests["4.1"] = "more"
+    for _ in range(2):  # said twice
+        await settle(jobs, archive, PRIOR, "4", "4.1", revision=2)
+    made = list(jobs.jobs.values())[2:]
+    assert [(job.supersedes, job.chosen, job.revision) for job in made] == [
+        (by_hand.id, ("prior",), 2),
+        (by_rule.id, (), 2),
+    ]
+    assert made[0].inputs[0].series_instance_uid == "1.1"
+
+
+async def test_the_same_prior_chosen_and_made_again_replaces_what_the_rule_made_of_it() -> None:
+    archive, jobs, by_rule, by_hand = await _compared()
+    (again,) = await ask(jobs, archive, PRIOR, "4", inputs={"prior": "2.1"}, force=True)
+    assert (again.supersedes, again.chosen) == (by_rule.id, ("prior",))
+    jobs.jobs[again.id] = replace(again, state=JobState.COMPLETED)
+    archive.digests["4.1"] = "more"
+    await settle(jobs, archive, PRIOR, "4", "4.1", revision=2)
+    made = [job.supersedes for job in jobs.jobs.values() if job.revision == 2]
+    assert made == [again.id, by_hand.id], "both choices; the rule's is that of the first"
+
+
+async def test_a_choice_that_was_cancelled_or_is_gone_is_not_made_again() -> None:
+    for lost in ("cancelled", "gone"):
+        archive, jobs, _, by_hand = await _compared()
+        if lost == "cancelled":
+            jobs.jobs[by_hand.id] = replace(by_hand, state=JobState.CANCELLED, reason_code="cancelled")
+        else:
+            del archive.studies["1"]
+        archive.digests["4.1"] = "more"
+        journal = await settle(jobs, archive, PRIOR, "4", "4.1", revision=2)
+        assert [job.chosen for job in list(jobs.jobs.values())[2:]] == [()]
+        assert any(line[0] == "choice.left" for line in journal.lines) == (lost == "gone")
+
+
+async def test_a_run_that_a_person_asks_for_has_the_revision_of_its_series() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20240101", "P", **{"1_1": CT})
+    (job,) = await ask(jobs, archive, OPTIONAL, "1")
+    assert job.revision == 1
+
+
+async def test_who_asks_for_what_waits_already_hurries_it_and_nobody_slows_it() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20240101", "P", **{"1_1": CT})
+    await settle(jobs, archive, OPTIONAL, "1", "1.1")
+    (hurried,) = await ask(jobs, archive, OPTIONAL, "1", priority=Priority.HIGH)
+    (same,) = await ask(jobs, archive, OPTIONAL, "1", priority=Priority.LOW)
+    assert len(jobs.jobs) == 1
+    assert (hurried.priority, same.priority) == (Priority.HIGH, Priority.HIGH)
+    assert [fact.detail for fact, _ in jobs.said if isinstance(fact, AuditRecorded)][-1] == "hurried"

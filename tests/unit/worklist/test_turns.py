@@ -25,27 +25,38 @@ def test_what_is_urgent_comes_first_and_then_what_is_older() -> None:
 
 
 def test_no_more_start_than_there_is_room_for() -> None:
-    assert pick([waiting(1), waiting(2)], {"A": 2, "B": 1}, NOON, RULES) == ["1"]
-    assert pick([waiting(1)], {"A": 4}, NOON, RULES) == []
+    assert pick([waiting(1), waiting(2)], {("A", Priority.MEDIUM): 2, ("B", Priority.MEDIUM): 1}, NOON, RULES) == ["1"]
+    assert pick([waiting(1)], {("A", Priority.MEDIUM): 4}, NOON, RULES) == []
 
 
 def test_a_sender_of_many_does_not_hold_up_one_of_few() -> None:
     jobs = [*(waiting(n) for n in range(1, 101)), waiting(101, "B"), waiting(102, "C")]
     assert pick(jobs, {}, NOON, RULES) == ["1", "101", "102", "2"]
-    assert pick(jobs, {"A": 3}, NOON, RULES) == ["101"]
+    assert pick(jobs, {("A", Priority.MEDIUM): 3}, NOON, RULES) == ["101"]
 
 
 def test_what_has_waited_long_counts_as_more_urgent() -> None:
     old, new = waiting(1, priority=Priority.LOW), waiting(2, priority=Priority.HIGH, since=1700)
-    assert pick([new, old], {}, later(1700), RULES) == ["2", "1"]
-    assert pick([new, old], {}, later(1801), RULES) == ["1", "2"]
+    three = {("B", Priority.HIGH): 3}  # the last place
+    assert pick([new, old], three, later(1700), RULES) == ["2"]
+    assert pick([new, old], three, later(1801), RULES) == ["1"]
+    middle = waiting(3, since=900)
+    assert pick([middle, old], {}, later(901), RULES) == ["1", "3"]
+
+
+def test_what_is_urgent_passes_whatever_has_waited_long() -> None:
+    many = [waiting(n, f"sender {n}") for n in range(100)]
+    now = waiting(100, "A", Priority.HIGH, since=7000)
+    assert pick([*many, now], {}, later(7200), RULES)[0] == "100"
+    assert pick([*many, now], {("A", Priority.HIGH): 2}, later(7200), RULES)[0] == "100"
+    assert pick([*many, now], {}, later(7200), Rules(1, RULES.patience)) == ["100"]
 
 
 def test_nothing_waits_for_ever_however_much_that_is_urgent_comes() -> None:
     patient = waiting(0, "slow", Priority.LOW)
     for minute in range(60):
         urgent = [waiting(n + 1 + 9 * minute, "busy", Priority.HIGH, 60 * minute) for n in range(9)]
-        if patient.id in pick([patient, *urgent], {"busy": 3}, later(60 * minute), RULES):
+        if patient.id in pick([patient, *urgent], {("busy", Priority.HIGH): 3}, later(60 * minute), RULES):
             assert minute == 30  # two steps of patience
             return
     raise AssertionError("it never came")

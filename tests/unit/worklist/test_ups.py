@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -10,12 +11,14 @@ import pytest
 
 from services.contracts.events import Result
 from services.dicom.dicom_json import DicomJson
+from services.dicom.matching import Wildcard
+from services.worklist.adapters.notifications import _offer
 from services.worklist.model import Job, JobState, Priority
 from services.worklist.ups import checking, following, reports, states
-from services.worklist.ups.building import dataset, first, items
+from services.worklist.ups.building import dataset, first, items, moment_of
 from services.worklist.ups.item import StepState, WorkItem
 from services.worklist.ups.making import Input, item_of, results_of
-from services.worklist.ups.matching import exactly, matches, parse_filter
+from services.worklist.ups.matching import Conditions, exactly, matches, parse_filter
 from services.worklist.ups.refusals import WorkItemRefusedError
 from services.worklist.ups.searching import parse_search
 from services.worklist.ups.table import ROWS, Row
@@ -159,3 +162,38 @@ def test_a_filter_narrows_by_what_it_names_exactly() -> None:
     }
     assert matches(item().attributes, conditions)
     assert not matches(replace(item(), attributes={}).attributes, conditions)
+
+
+@pytest.mark.parametrize(
+    ("text", "offset", "found"),
+    [
+        ("20261121120000.5+0100", "", "2026-11-21T11:00:00.500000+00:00"),
+        ("20261121120000", "-0500", "2026-11-21T17:00:00+00:00"),
+        ("2026112112", "", "2026-11-21T12:00:00+00:00"),
+        ("2026", "", "2026-01-01T00:00:00+00:00"),
+        ("20261121235960", "", "2026-11-21T23:59:59+00:00"),
+        ("soon", "", ""),
+        ("20261321", "", ""),
+        ("20261121120000", "+9999", ""),
+        ("00010101000000+1400", "", ""),
+    ],
+)
+def test_a_moment_is_read_as_it_is_meant_or_not_at_all(text: str, offset: str, found: str) -> None:
+    moment = moment_of(text, offset)
+    assert (moment.isoformat() if moment else "") == found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "text", "like"),
+    [("*", "", True), ("a*b?d", "axxbcd", True), ("a*b?d", "axxbd", False), ("*ab*ab", "abab", True), ("?", "", False)],
+)
+def test_wild_cards_are_matched_as_the_standard_has_them(pattern: str, text: str, like: bool) -> None:
+    conditions: Conditions = {("00400400",): Wildcard(pattern)}
+    assert matches({"00400400": {"vr": "LT", "Value": [text]}}, conditions) == like
+
+
+async def test_a_listener_that_does_not_read_is_let_go() -> None:
+    queue: asyncio.Queue[Any] = asyncio.Queue(3)
+    for number in range(4):
+        _offer(queue, {"number": number})
+    assert queue.get_nowait() is None

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plexus_runner import nifti, raw
-from plexus_runner.beside import Beside
+from plexus_runner.question import Input, Question
 from plexus_runner.refusals import Refused
 
 Arrays = dict[str, NDArray[Any]]
@@ -37,42 +36,27 @@ def stand_in(names: list[str]) -> None:
         sys.modules[name] = made
 
 
-def answer(
-    module: ModuleType,
-    job: dict[str, Any],
-    volume: NDArray[Any],
-    folder: Path,
-    more: Mapping[str, Beside] = MappingProxyType({}),
-) -> Arrays:
+def answer(module: ModuleType, card: dict[str, Any], question: Question, folder: Path) -> Arrays:
     """What the package's class says of the input, and of those beside it."""
-    card = job["card"]
     if card["kind"] == "triton":
-        return _arrays(raw.answer(module, job, volume, more), card, volume)
-    image = _image(
-        "image", card.get("input") or {}, Beside(volume, job["spacing"], np.array(job["direction"]), _HERE), folder
-    )
+        return _arrays(raw.answer(module, card, question), card)
+    image = _image("image", card.get("input") or {}, question.main, folder)
     for wanted in card.get("more_inputs") or ():
-        if wanted["name"] in more:
+        if wanted["name"] in question.more:
             # What the card does not say of a further input is as it is of the first one.
             told = {**(card.get("input") or {}), **wanted}
-            image.more[wanted["name"]] = _image(wanted["name"], told, more[wanted["name"]], folder)
+            image.more[wanted["name"]] = _image(wanted["name"], told, question.more[wanted["name"]], folder)
     if card["kind"] == "tool":
         found = _tool(_class(module, card, "ImageProcessingTool", "image_processing_tool"), image)
     else:
         found = _application(module, card, image, folder)
-    return _arrays(found, card, volume)
+    return _arrays(found, card)
 
 
-_HERE = np.zeros(3)
-
-
-def _image(name: str, told: dict[str, Any], one: Beside, folder: Path) -> Any:
+def _image(name: str, told: dict[str, Any], one: Input, folder: Path) -> Any:
     """An input as a tool sees it; `told`: what the card says of it."""
     from image import Image
 
-    grey = one.volume if one.volume.ndim == 3 else one.volume.mean(axis=-1).astype(np.float32)
-    path = folder / f"{name}.nii"
-    nifti.write(path, grey, list(one.spacing), one.direction)
     metadata = {
         "spacing": list(one.spacing),
         "direction": one.direction.tolist(),
@@ -80,8 +64,13 @@ def _image(name: str, told: dict[str, Any], one: Beside, folder: Path) -> Any:
         "Modality": told.get("modality", ""),
         "offset": one.offset.tolist(),
     }
-    image = Image(str(path), str(folder), metadata)
-    image.array = one.volume
+
+    def write(path: Path) -> None:
+        grey = one.array if one.array.ndim == 3 else one.array.mean(axis=-1).astype(np.float32)
+        nifti.write(path, grey, list(one.spacing), one.direction)
+
+    image = Image(str(folder / f"{name}.nii"), str(folder), metadata)
+    image.array, image.write = one.array, write
     return image
 
 
@@ -134,7 +123,7 @@ def _request(image: Any) -> dict[str, Any]:
     return {"image": image.nii_path, "array": image.array, "metadata": image.metadata}
 
 
-def _arrays(found: Any, card: dict[str, Any], volume: NDArray[Any]) -> Arrays:
+def _arrays(found: Any, card: dict[str, Any]) -> Arrays:
     """The promised arrays in whatever was returned: a result object, a mapping, a pair of label map and numbers."""
     owed, numbers, said = card["owed"], {}, dict[str, Any]()
     if isinstance(found, tuple) and len(found) == 2:
@@ -183,7 +172,7 @@ def _typed(name: str, value: Any, card: dict[str, Any]) -> NDArray[Any]:
     }.get(name, np.float32)
     if name == "probabilities" and array.dtype.kind == "f":
         array = np.rint(255 * np.clip(array, 0, 1))
-    made = array.astype(due)
-    if np.dtype(due).kind == "u" and not np.array_equal(made, array):
+    made = array.astype(due, copy=False)
+    if made is not array and np.dtype(due).kind == "u" and not np.array_equal(made, array):
         raise Refused(f"{name} are not whole numbers from 0 to {np.iinfo(due).max}")
     return np.ascontiguousarray(made)

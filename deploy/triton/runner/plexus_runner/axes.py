@@ -105,19 +105,18 @@ class Grid:
         ]
         return linear(view, places)
 
-    def nearest(self, array: NDArray[Any]) -> NDArray[Any]:
-        """An array of the network's grid on the source grid [plane, row, column], each voxel the nearest one's."""
+    def nearest(self, array: NDArray[Any], out: NDArray[Any]) -> None:
+        """Writes an array of the network's grid on the source grid to `out` [plane, row, column], by nearest voxel."""
+        turned = self.view(out)
         if self.is_source:
-            return np.ascontiguousarray(self.back(array))
+            turned[...] = array
+            return
         near = [
             np.clip(np.rint(place), 0, count - 1).astype(np.intp)
             for place, count in zip(self._places(), self.shape, strict=True)
         ]
-        result = np.empty(self.home, array.dtype)
-        turned = self.view(result)
         for plane, index in enumerate(near[0]):  # plane by plane: fancy indexing copies
             turned[plane] = array[index][np.ix_(near[1], near[2])]
-        return result
 
     def smooth(self, array: NDArray[Any], out: NDArray[Any], finish: Finish | None = None) -> None:
         """Writes an array of the network's grid on the source grid to `out` [plane, row, column], linear.

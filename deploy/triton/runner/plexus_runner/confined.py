@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -10,18 +9,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from plexus_runner import beside, family
-from plexus_runner.beside import Beside
-from plexus_runner.refusals import Refused
+from plexus_runner import family, job
+from plexus_runner.question import Question
+from plexus_runner.refusals import STOPPED, Refused
 
 _RUNNER = Path(__file__).resolve().parents[1]
 _WORDS = 300
@@ -43,28 +40,15 @@ class CodeRunner:
         if self._site is not None and not self._site.is_dir():
             raise Refused("the environment of its requirements.lock is not here; plexus model check builds it")
 
-    def run(
-        self,
-        volume: NDArray[Any],
-        spacing: NDArray[np.float64],
-        direction: NDArray[np.float64],
-        more: Mapping[str, Beside] = MappingProxyType({}),
-    ) -> dict[str, NDArray[Any]]:
+    def run(self, question: Question) -> dict[str, NDArray[Any]]:
         """The outputs, by name."""
         with tempfile.TemporaryDirectory(prefix="plexus-code-") as name:
             folder = Path(name)
-            np.save(folder / "volume.npy", volume)
-            job = {
-                "card": self._card,
-                "spacing": list(spacing),
-                "direction": direction.tolist(),
-                "more": beside.write(more, folder),
-            }
-            (folder / "job.json").write_text(json.dumps(job))
-            self._wait(folder)
-            return _read(folder / "answer.npz")
+            job.write(self._card, question, folder)
+            self._wait(folder, question.stopped)
+            return job.answered(question, folder)
 
-    def _wait(self, folder: Path) -> None:
+    def _wait(self, folder: Path, stopped: Callable[[], bool]) -> None:
         seconds, memory = self._card["code"]["seconds"], self._card["code"]["memory_mb"] << 20
         words = folder / "words"
         with words.open("wb") as errors:
@@ -78,7 +62,7 @@ class CodeRunner:
                 start_new_session=True,
             )
             try:
-                code = self._ended(process, seconds, memory)
+                code = self._ended(process, seconds, memory, stopped)
             finally:
                 # Whatever it has started ends with it.
                 with suppress(ProcessLookupError):
@@ -93,7 +77,7 @@ class CodeRunner:
             last = self._too_much()
         raise Refused(last[:_WORDS] or f"its code ended with {code}")
 
-    def _ended(self, process: subprocess.Popen[bytes], seconds: float, memory: int) -> int:
+    def _ended(self, process: subprocess.Popen[bytes], seconds: float, memory: int, stopped: Callable[[], bool]) -> int:
         """Its exit status, once it has ended within its limits."""
         end = time.monotonic() + seconds
         while True:
@@ -102,6 +86,8 @@ class CodeRunner:
             except subprocess.TimeoutExpired:
                 if time.monotonic() >= end:
                     raise Refused(f"its code was stopped after {seconds:g} s, which is what its card allows") from None
+                if stopped():
+                    raise Refused(STOPPED) from None
                 if family.taken(process.pid) > memory + _OWN_BYTES:
                     raise Refused(self._too_much()) from None
 
@@ -127,11 +113,3 @@ class CodeRunner:
             "TMPDIR": str(folder),
             "LC_ALL": "C.UTF-8",
         }
-
-
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError):
-        raise Refused("its code gave no answer") from None

@@ -1,7 +1,8 @@
-"""The runtimes of networks: ONNX Runtime, and PyTorch where it is installed."""
+"""The runtimes of networks: ONNX Runtime, PyTorch where it is installed, or a backend of Triton's own."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,6 +28,35 @@ def open_network(kind: str, path: Path) -> Network:
     if not path.is_file():
         raise Refused(f"the package lacks the file {path.name}, which its card names as network")
     return _Onnx(path) if kind == "onnx" else _TorchScript(path)
+
+
+def served_network(native: Mapping[str, str]) -> Network:
+    """The network that Triton serves as a model of its own (as `services.catalogue.networks` has laid it)."""
+    return _Served(native)
+
+
+class _Served:
+    def __init__(self, native: Mapping[str, str]) -> None:
+        import triton_python_backend_utils as triton  # exists only inside the backend's process
+
+        self._triton: Any = triton
+        self._native = native
+        self._type = {"FP16": np.float16, "FP64": np.float64}.get(native["type"], np.float32)
+        # Answers come to the main memory, wherever the network runs.
+        self._memory = triton.PreferredMemory(triton.TRITONSERVER_MEMORY_CPU, 0)
+
+    def __call__(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        triton, output = self._triton, self._native["output"]
+        answer = triton.InferenceRequest(
+            model_name=self._native["model"],
+            requested_output_names=[output],
+            inputs=[triton.Tensor(self._native["input"], batch.astype(self._type, copy=False))],
+            preferred_memory=self._memory,
+        ).exec()
+        if answer.has_error():
+            words = answer.error().message().split("\n", maxsplit=1)[0]
+            raise Refused(f"the network does not take an input of {list(batch.shape)}: {words}")
+        return np.asarray(triton.get_output_tensor_by_name(answer, output).as_numpy(), np.float32)
 
 
 class _Onnx:

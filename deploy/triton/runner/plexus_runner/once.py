@@ -1,4 +1,7 @@
-"""A package without Triton: `python -m plexus_runner.once PACKAGE FOLDER`. The folder has volume.npy, job.json."""
+"""A package without Triton: `python -m plexus_runner.once PACKAGE FOLDER`.
+
+The folder has `job.json`, the card and the names of further inputs, and `tensors.npz`, the tensors by their names.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from plexus_runner import beside
 from plexus_runner.packages import runner_of
+from plexus_runner.question import Question
 from plexus_runner.refusals import Refused
 
 
@@ -17,11 +20,10 @@ def main() -> None:
     """Run the package once; the answer is answer.npz, a refusal the last line of what is written to standard error."""
     package, folder = Path(sys.argv[1]), Path(sys.argv[2])
     job = json.loads((folder / "job.json").read_text())
-    volume = np.load(folder / "volume.npy", mmap_mode="r")
+    with np.load(folder / "tensors.npz", allow_pickle=False) as tensors:
+        question = Question.of(tensors, job["more"])
     try:
-        runner = runner_of(package, job["card"])
-        more = beside.read(folder)
-        answer = runner.run(volume, np.array(job["spacing"], np.float64), np.array(job["direction"]), more)
+        answer = runner_of(package, job["card"]).run(question)
     except Refused as error:
         sys.exit(str(error))
     with (folder / "answer.npz").open("wb") as file:

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
-from plexus_runner.beside import Beside
 from plexus_runner.confined import CodeRunner
-from plexus_runner.networks import open_network
+from plexus_runner.networks import open_network, served_network
 from plexus_runner.pipeline import Pipeline
+from plexus_runner.question import Question
 from plexus_runner.refusals import Refused
 
 
 class Runner(Protocol):
     """Makes of an input the arrays that the card promises."""
 
-    def run(
-        self,
-        volume: NDArray[Any],
-        spacing: NDArray[np.float64],
-        direction: NDArray[np.float64],
-        more: Mapping[str, Beside] = ...,
-    ) -> dict[str, NDArray[Any]]:
-        """The outputs, by name; `more`: the further inputs by theirs.
+    def run(self, question: Question) -> dict[str, NDArray[Any]]:
+        """The outputs, by name.
 
         Raises:
             Refused: with what to do.
@@ -39,5 +31,7 @@ def runner_of(package: Path, card: dict[str, Any]) -> Runner:
     if card.get("code"):
         return CodeRunner(card, package)
     if kind in ("onnx", "torchscript"):
-        return Pipeline(card, open_network(kind, package / card["processing"]["network"]))
+        native = card.get("native")
+        network = served_network(native) if native else open_network(kind, package / card["processing"]["network"])
+        return Pipeline(card, network)
     raise Refused(f"a package of kind {kind} is not run here")

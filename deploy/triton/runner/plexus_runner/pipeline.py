@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,10 +12,11 @@ from numpy.typing import NDArray
 from plexus_runner import boxes as box_finding
 from plexus_runner import labels as label_maps
 from plexus_runner.axes import Grid
-from plexus_runner.beside import Beside
 from plexus_runner.intensity import Intensity
 from plexus_runner.networks import Network
-from plexus_runner.refusals import Refused
+from plexus_runner.places import Places
+from plexus_runner.question import Question
+from plexus_runner.refusals import STOPPED, Refused
 from plexus_runner.windows import Cut, slide, starts
 
 Arrays = dict[str, NDArray[Any]]
@@ -32,23 +32,18 @@ class Pipeline:
         self._values = [int(label["value"]) for label in card.get("labels") or []]
         self._network = network
 
-    def run(
-        self,
-        volume: NDArray[Any],
-        spacing: NDArray[np.float64],
-        direction: NDArray[np.float64],
-        more: Mapping[str, Beside] = MappingProxyType({}),
-    ) -> Arrays:
+    def run(self, question: Question) -> Arrays:
         """The outputs, by name. A declared network takes one input: the card is refused otherwise."""
+        volume, spacing = question.main.array, question.main.spacing
         channels = [volume[..., colour] for colour in range(3)] if volume.ndim == 4 else [volume]
-        grid = self._grid(channels[0].shape, spacing, direction)
+        grid = self._grid(channels[0].shape, spacing, question.main.direction)
         sampled = [grid.sampled(grid.view(channel)) for channel in channels]
         intensity = Intensity(self._block["intensity"], sampled)
         if self._block["boxes"] and self._block["boxes"]["source"] == "rows":
-            return self._rows(grid, sampled, intensity)
+            return self._rows(grid, sampled, intensity, question.stopped)
         if not {"labels", "probabilities", "map", "image", "boxes"} & set(self._owed):
             return self._numbers(sampled, intensity)
-        made = self._spatial(self._slabs(grid, sampled, intensity), grid)
+        made = self._spatial(self._slabs(grid, sampled, intensity, question.stopped), grid, question.places)
         if "measurements" in self._owed:
             made["measurements"] = label_maps.measure(
                 made["labels"], volume, spacing, self._values, self._block["measure"]
@@ -64,7 +59,7 @@ class Pipeline:
         return Grid.of(shape, spacing, direction, axes=block["axes"], target=None, size=size)
 
     def _slabs(
-        self, grid: Grid, channels: list[NDArray[Any]], intensity: Intensity
+        self, grid: Grid, channels: list[NDArray[Any]], intensity: Intensity, stopped: Callable[[], bool]
     ) -> Iterator[tuple[int, NDArray[np.float32]]]:
         """The network's raw output, slab by slab."""
         flat = self._block["dimensions"] == 2
@@ -72,6 +67,7 @@ class Pipeline:
         cut = self._cut(grid, channels, intensity, size)
 
         def run(patch: NDArray[np.float32]) -> NDArray[np.float32]:
+            _go_on(stopped)
             answer = self._ask(patch[:, 0] if flat else patch)
             answer = answer[:, None] if flat else answer
             if answer.ndim != 4 or answer.shape[1:] != tuple(size):
@@ -107,12 +103,15 @@ class Pipeline:
 
         return cut
 
-    def _rows(self, grid: Grid, channels: list[NDArray[Any]], intensity: Intensity) -> Arrays:
+    def _rows(
+        self, grid: Grid, channels: list[NDArray[Any]], intensity: Intensity, stopped: Callable[[], bool]
+    ) -> Arrays:
         """The boxes of a network that answers them, window by window."""
         size, overlap, _ = self._windows(grid)
         cut, flat = self._cut(grid, channels, intensity, size), self._block["dimensions"] == 2
         parts = []
         for place in product(*(starts(n, one, overlap) for n, one in zip(grid.shape, size, strict=True))):
+            _go_on(stopped)
             patch = cut(place)
             table = self._ask(patch[:, 0] if flat else patch, rank=2)
             part = box_finding.of_rows(
@@ -145,7 +144,7 @@ class Pipeline:
         found: NDArray[np.float32] = answer[0]
         return found
 
-    def _spatial(self, slabs: Iterator[tuple[int, NDArray[np.float32]]], grid: Grid) -> Arrays:
+    def _spatial(self, slabs: Iterator[tuple[int, NDArray[np.float32]]], grid: Grid, places: Places) -> Arrays:
         block, made = self._block, dict[str, NDArray[Any]]()
         dtype = np.uint16 if max(self._values, default=0) > 255 else np.uint8
         labels = np.zeros(grid.shape, dtype)
@@ -172,7 +171,8 @@ class Pipeline:
                     likely[row, planes] = scores[of_channel.index(value)]
         if self._values:
             label_maps.tidy(labels, block["largest_component"], block["minimum_ml"] * 1000 / np.prod(grid.spacing))
-            made["labels"] = grid.nearest(labels)
+            made["labels"] = places.empty("labels", grid.home, dtype)
+            grid.nearest(labels, made["labels"])
         if likely is not None:
             found = box_finding.around(
                 likely,
@@ -183,19 +183,19 @@ class Pipeline:
             )
             made |= self._boxes(found, grid)
         if chances is not None:
-            made["probabilities"] = np.empty((len(chances), *grid.home), np.uint8)
+            made["probabilities"] = places.empty("probabilities", (len(chances), *grid.home), np.uint8)
             for one, place in zip(chances, made["probabilities"], strict=True):
                 grid.smooth(one, place, np.rint)
-        return made if shown is None else made | self._shown(shown, grid)
+        return made if shown is None else made | self._shown(shown, grid, places)
 
-    def _shown(self, values: NDArray[np.float32], grid: Grid) -> Arrays:
+    def _shown(self, values: NDArray[np.float32], grid: Grid, places: Places) -> Arrays:
         """A map or an image of what the network answers, on the source grid."""
         made = dict[str, NDArray[Any]]()
         if "map" in self._owed:
-            made["map"] = np.empty(grid.home, np.float32)
+            made["map"] = places.empty("map", grid.home, np.float32)
             grid.smooth(values, made["map"])
         if "image" in self._owed:
-            made["image"] = np.empty(grid.home, np.uint16)
+            made["image"] = places.empty("image", grid.home, np.uint16)
             grid.smooth(values, made["image"], lambda slab: np.clip(np.rint(slab), 0, 65535))
         return made
 
@@ -215,6 +215,11 @@ class Pipeline:
         rows, columns = max(len(self._values), 1), len(self._card.get("measurements") or [])
         _as_many(raw, rows * columns, "measurements")
         return {"measurements": raw.mean(axis=0).reshape(rows, columns).astype(np.float32)}
+
+
+def _go_on(stopped: Callable[[], bool]) -> None:
+    if stopped():
+        raise Refused(STOPPED)
 
 
 def _as_many(raw: NDArray[np.float32], due: int, what: str) -> None:

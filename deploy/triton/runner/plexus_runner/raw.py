@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from plexus_runner.beside import Beside
+from plexus_runner.question import MAIN, Question
 from plexus_runner.refusals import Refused
 
 
-def answer(
-    module: ModuleType, job: dict[str, Any], volume: NDArray[Any], more: Mapping[str, Beside]
-) -> dict[str, NDArray[Any]]:
+def answer(module: ModuleType, card: dict[str, Any], question: Question) -> dict[str, NDArray[Any]]:
     """What the model's `execute` says of the input, and of those beside it."""
     backend = sys.modules.get("triton_python_backend_utils")
     if backend is None or not hasattr(module, "TritonPythonModel"):
-        raise Refused(f"{job['card']['code']['main']} has no TritonPythonModel")
-    given: dict[str, NDArray[Any]] = {
-        "volume": np.ascontiguousarray(volume),
-        "spacing": np.array(job["spacing"], np.float64),
-        "direction": np.array(job["direction"], np.float64),
-    }
-    for name, one in more.items():
+        raise Refused(f"{card['code']['main']} has no TritonPythonModel")
+    main = question.main
+    given: dict[str, NDArray[Any]] = {MAIN: main.array, "spacing": main.spacing, "direction": main.direction}
+    for name, one in question.more.items():
         given |= {
-            name: np.ascontiguousarray(one.volume),
+            name: one.array,
             f"{name}_spacing": one.spacing,
             f"{name}_direction": one.direction,
             f"{name}_offset": one.offset,
@@ -38,8 +32,8 @@ def answer(
     inputs = [backend.Tensor(name, array) for name, array in given.items()]
     model = module.TritonPythonModel()
     if hasattr(model, "initialize"):
-        model.initialize(_arguments(job["card"], list(given), Path(module.__file__ or ".")))
-    responses = model.execute([backend.InferenceRequest(inputs, job["card"]["owed"])])
+        model.initialize(_arguments(card, list(given), Path(module.__file__ or ".")))
+    responses = model.execute([backend.InferenceRequest(inputs, card["owed"])])
     if responses is None or len(responses) != 1:
         raise Refused("its execute() did not give one response to one request")
     if responses[0].has_error():

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-import json
 import platform
 import resource
 import signal
 import struct
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from plexus_runner import adapters, beside, files
+from plexus_runner import adapters, files, job
+from plexus_runner.memory import give_back
+from plexus_runner.question import Question
 from plexus_runner.refusals import Refused
 
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER = 1, 38, 22, 2
@@ -38,34 +35,29 @@ _ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000 | 13
 
 def main() -> None:
     """Run the package's code once."""
+    give_back()
     folder, package, memory = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
-    job = json.loads((folder / "job.json").read_text())
-    volume, more = np.load(folder / "volume.npy", mmap_mode="r"), beside.read(folder)
+    card, question = job.read(folder)
     imports = [path for path in sys.path if path]  # Plexus's runner, and the package's environment or Triton's
     confine(memory, readable=[*files.interpreter(), *imports, str(package.resolve())], writable=[str(folder)])
     try:
-        answer = _answer(package, job, volume, folder, more)
+        answer = _answer(package, card, question, folder)
     except Refused as error:
         sys.exit(str(error))
     except MemoryError:
         sys.exit("MemoryError")
     except Exception as error:  # noqa: BLE001 - whatever the code throws is its answer
         sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
-    with (folder / "answer.npz").open("wb") as file:
-        np.savez(file, **answer)  # type: ignore[arg-type]  # the names are those of outputs
+    job.answer(answer, question, folder)
 
 
-def _answer(
-    package: Path, job: dict[str, Any], volume: NDArray[Any], folder: Path, more: Mapping[str, beside.Beside]
-) -> adapters.Arrays:
+def _answer(package: Path, card: dict[str, Any], question: Question, folder: Path) -> adapters.Arrays:
     """What the package's code says, or its network with the libraries that it brings."""
-    card = job["card"]
     if card["processing"] is None:
-        return adapters.answer(_load(package, card["code"]["main"], card), job, volume, folder, more)
+        return adapters.answer(_load(package, card["code"]["main"], card), card, question, folder)
     from plexus_runner.packages import runner_of  # late: it imports SciPy, which not every environment has
 
-    runner = runner_of(package, {**card, "code": None})
-    return runner.run(volume, np.array(job["spacing"], np.float64), np.array(job["direction"]))
+    return runner_of(package, {**card, "code": None}).run(question)
 
 
 def confine(memory_bytes: int, *, readable: list[str], writable: list[str]) -> None:

@@ -10,7 +10,7 @@ import triton_python_backend_utils as triton  # exists only inside the backend's
 
 
 class TritonPythonModel:
-    """Answers one volume a request; see `config.pbtxt` for the tensors."""
+    """Answers one volume a request; see models/README.md for the tensors."""
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Segments and measures each request's volume; whatever goes wrong fails that request alone."""

@@ -13,6 +13,7 @@ from pydicom import Dataset
 from services.chassis import telemetry
 from services.contracts.telemetry import BYTES, INSTANCES, JOB_ID, MODEL, MODEL_VERSION, span_of_document
 from services.encode.adapters.highdicom.authorship import Authorship
+from services.encode.adapters.highdicom.blending import build_blending
 from services.encode.adapters.highdicom.encapsulated import build_page, build_surfaces
 from services.encode.adapters.highdicom.images import build_captures, draw_pictures
 from services.encode.adapters.highdicom.key_objects import build_key_objects
@@ -73,6 +74,7 @@ class HighdicomEncoder:
             Kind.PM: lambda: () if task.result.arrays.map is None else [build_map(task, sources, author)],
             Kind.SC: partial(build_captures, task, sources, pictures, author),
             Kind.GSPS: partial(build_presentations, task, findings, sources, author),
+            Kind.BLEND: lambda: build_blending(task, sources, made[Kind.PM], author, kinds[Kind.BLEND]),
             Kind.STL: partial(build_surfaces, task, findings, sources, author),
             Kind.KO: key_objects,
             Kind.PDF: lambda: [build_page(task, findings, sources, pictures, author)],

@@ -90,7 +90,7 @@ class Authorship:
             "series_date": today,
             "series_time": now,
             # A presentation state has a date of its own.
-            **({} if kind is Kind.GSPS else {"content_date": today, "content_time": now}),
+            **({} if kind in (Kind.GSPS, Kind.BLEND) else {"content_date": today, "content_time": now}),
             # highdicom knows fewer character sets than senders use: `sign` sets the one of the source.
             "specific_character_set": None,
         }
@@ -140,13 +140,18 @@ class Authorship:
             ds[keyword] = self.kept[keyword]
 
     def _equipment(self, moment: str) -> Dataset:
-        """The model as contributing equipment (PS3.3 C.12.1.1.5): an algorithm, and nobody verified what it says."""
+        """The model as contributing equipment (PS3.3 C.12.1.1.5): an algorithm, and nobody verified what it says.
+
+        IHE AIR (6.5.3.1) asks for maker, name, version and a Device UID, which is another for each version: that of the
+        device observer in the report.
+        """
         card = self.task.result.card
         item = Dataset()
         item.PurposeOfReferenceCodeSequence = [hd.sr.CodedConcept("109102", "DCM", "Processing Equipment")]
         item.Manufacturer = self.text(card.author)
         item.ManufacturerModelName = self.text(card.name)
         item.SoftwareVersions = self.text(card.version)
+        item.DeviceUID = self.task.names.device(card.name, card.version)
         item.ContributionDateTime = moment
         item.ContributionDescription = self.text(f"{UNVERIFIED}. Job {self.task.result.job_id}.", 1024)
         return item

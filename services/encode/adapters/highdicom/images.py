@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import pixel_array
 
 from services.encode.adapters.highdicom.authorship import UNVERIFIED, Authorship, reference
-from services.encode.adapters.highdicom.source import Layout, Sources, frame_value
+from services.encode.adapters.highdicom.source import Layout, Sources, frame_value, number_of, window_of
 from services.encode.model import Kind, Task
 from services.encode.pictures import grey, key_picture
 from services.encode.plan import draws_pictures
@@ -41,18 +41,9 @@ def _base(task: Task, sources: Sources, plane: int) -> NDArray[np.uint8] | None:
     values = pixel_array(whole, index=frame - 1)  # YBR comes as RGB
     if values.ndim == 3:
         return np.asarray(values, np.uint8) if values.dtype == np.uint8 else np.asarray(values >> 8, np.uint8)
-    slope, intercept = (_number(ds, frame, keyword) for keyword in ("RescaleSlope", "RescaleIntercept"))
+    slope, intercept = (number_of(frame_value(ds, frame, word)) for word in ("RescaleSlope", "RescaleIntercept"))
     scaled = values.astype(np.float64) * (1.0 if slope is None else slope) + (intercept or 0.0)
-    centre, width = (_number(ds, frame, keyword) for keyword in ("WindowCenter", "WindowWidth"))
-    window = (centre, width) if centre is not None and width else None
-    return grey(scaled, window, inverted=ds.get("PhotometricInterpretation") == "MONOCHROME1")
-
-
-def _number(ds: Dataset, frame: int, keyword: str) -> float | None:
-    value = frame_value(ds, frame, keyword)
-    if isinstance(value, str | int | float):
-        return float(value)
-    return float(value[0]) if value else None  # type: ignore[index]  # the first window of several
+    return grey(scaled, window_of(sources.planes[plane]), inverted=ds.get("PhotometricInterpretation") == "MONOCHROME1")
 
 
 def build_captures(task: Task, sources: Sources, pictures: Pictures, author: Authorship) -> list[Dataset]:

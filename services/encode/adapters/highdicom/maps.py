@@ -12,6 +12,7 @@ from services.encode.adapters.highdicom.segmentation import code_string, organis
 from services.encode.adapters.highdicom.source import Sources
 from services.encode.adapters.highdicom.stand_ins import settle, stand_ins
 from services.encode.errors import CardMismatch
+from services.encode.findings import extent
 from services.encode.model import Kind, Task
 
 
@@ -27,7 +28,7 @@ def build_map(task: Task, sources: Sources, author: Authorship) -> Dataset:
     if values is None or card.map is None:
         raise CardMismatch("it has no map")
     there = np.isfinite(values)
-    low, high = (float(values[there].min()), float(values[there].max())) if there.any() else (0.0, 0.0)
+    low, high = extent(values) or (0.0, 0.0)
     nothing = _below(low, high)
     mapping = hd.pm.RealWorldValueMapping(
         lut_label=code_string(card.map.name),

@@ -40,7 +40,7 @@ def build_presentations(
     if sources.layout is Layout.SLIDE:
         return []
     colour = int(sources.first.get("SamplesPerPixel") or 1) > 1
-    layer = hd.pr.GraphicLayer("AI_UNVERIFIED", order=1, description=author.text(UNVERIFIED))
+    layer = layer_of(author)
     marked = [
         (sources.planes[plane], annotation)
         for plane in range(len(sources.planes))
@@ -52,7 +52,7 @@ def build_presentations(
         planes = list(group)
         images = list({str(plane.instance.SOPInstanceUID): plane.instance for plane, _ in planes}.values())
         maker: Any = hd.pr.ColorSoftcopyPresentationState if colour else hd.pr.GrayscaleSoftcopyPresentationState
-        profile = {"icc_profile": None if any("ICCProfile" in image for image in images) else _srgb()} if colour else {}
+        profile = {"icc_profile": None if any("ICCProfile" in image for image in images) else srgb()} if colour else {}
         ds: Dataset = maker(
             referenced_images=images,
             content_label=code_string(task.result.card.name),
@@ -63,15 +63,25 @@ def build_presentations(
             **profile,
             **author.of_instance(Kind.GSPS, number),
         )
-        ds.PresentationCreationDate = author.when.strftime("%Y%m%d")
-        ds.PresentationCreationTime = author.when.strftime("%H%M%S")
+        date_creation(ds, author)
         ds.Laterality = sources.first.get("Laterality")
         author.sign(ds)
         made.append(ds)
     return made
 
 
-def _srgb() -> bytes:
+def layer_of(author: Authorship) -> Any:
+    """The graphic layer that everything of ours is drawn on."""
+    return hd.pr.GraphicLayer("AI_UNVERIFIED", order=1, description=author.text(UNVERIFIED))
+
+
+def date_creation(ds: Dataset, author: Authorship) -> None:
+    """Say when a presentation state was made (PS3.3 C.11.10), instead of highdicom's now."""
+    ds.PresentationCreationDate = author.when.strftime("%Y%m%d")
+    ds.PresentationCreationTime = author.when.strftime("%H%M%S")
+
+
+def srgb() -> bytes:
     """The colour space that an image without a profile is taken to be in, as an input profile (PS3.3 C.11.15.1.1)
     and without the time of its making."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

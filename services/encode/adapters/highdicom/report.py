@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import Comprehensive3DSRStorage
 
-from services.contracts.card import Code, Measurement
+from services.contracts.card import Code, Label, Measurement
 from services.contracts.card import Finding as ClassFinding
 from services.encode.adapters.highdicom.authorship import PRODUCT, UNVERIFIED, Authorship
 from services.encode.adapters.highdicom.regions import certainty, region_group
@@ -118,7 +118,11 @@ def _observer(task: Task, author: Authorship) -> Any:
 
 
 def _group(finding: Finding, sources: Sources, seg: Dataset | None, author: Authorship) -> Any:
-    """A measurement group: on a segment (TID 1411), or, for a label without voxels, on the source alone (TID 1501)."""
+    """A measurement group: on a segment, or, for a label without voxels, on the source alone (PS3.16 TID 1501).
+
+    What is segmented on one picture, or on the tiles of a slide, is planar (TID 1410); all else has a volume, or goes
+    on over time (TID 1411).
+    """
     label = finding.label
     uid, identifier = author.tracking(label)
     kind = author.coded(label.type)
@@ -126,7 +130,7 @@ def _group(finding: Finding, sources: Sources, seg: Dataset | None, author: Auth
         "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=identifier),
         "finding_type": kind,
         "finding_category": author.coded(label.category),
-        "finding_sites": ([sr.FindingSite(kind)] if (label.category.code, label.category.scheme) in _ANATOMY else None),
+        "finding_sites": _sites(label, author),
         "algorithm_id": _algorithm(author),
         "measurements": _measurements(finding.measured, author),
     }
@@ -138,6 +142,9 @@ def _group(finding: Finding, sources: Sources, seg: Dataset | None, author: Auth
         there = [_presence(there=True)] if looked_for else None
         return sr.MeasurementsAndQualitativeEvaluations(qualitative_evaluations=there, **shared)
     segment = next(item for item in seg.SegmentSequence if item.get("TrackingUID") == uid)
+    if sources.is_one_picture:
+        drawn = _drawn(seg, segment.SegmentNumber, sources)
+        return sr.PlanarROIMeasurementsAndQualitativeEvaluations(referenced_segment=drawn, **shared)
     referenced = sr.ReferencedSegment(
         sop_class_uid=seg.SOPClassUID,
         sop_instance_uid=seg.SOPInstanceUID,
@@ -145,6 +152,31 @@ def _group(finding: Finding, sources: Sources, seg: Dataset | None, author: Auth
         source_series=sr.SourceSeriesForSegmentation(sources.first.SeriesInstanceUID),
     )
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=referenced, **shared)
+
+
+def _drawn(seg: Dataset, number: int, sources: Sources) -> Any:
+    """The frames of a segment, and those of the source that they were drawn on.
+
+    A reference names frames or a segment, never both (PS3.3 10.3), which highdicom does: the frames of a segment are
+    its own, but in a label map, where it is named by its number.
+    """
+    named = [groups.get("SegmentIdentificationSequence") for groups in seg.PerFrameFunctionalGroupsSequence]
+    frames = [at for at, item in enumerate(named, 1) if item is None or item[0].ReferencedSegmentNumber == number]
+    image, drawn_on = sources.first, None
+    if sources.is_multiframe(image):
+        groups = [seg.PerFrameFunctionalGroupsSequence[frame - 1] for frame in frames]
+        drawn_on = [item.DerivationImageSequence[0].SourceImageSequence[0].ReferencedFrameNumber for item in groups]
+    source = sr.SourceImageForSegmentation(image.SOPClassUID, image.SOPInstanceUID, drawn_on)
+    drawn = sr.ReferencedSegmentationFrame(seg.SOPClassUID, seg.SOPInstanceUID, frames, number, source)
+    (item,) = drawn[0].ReferencedSOPSequence
+    del item[("ReferencedFrameNumber" if None in named else "ReferencedSegmentNumber")]
+    return drawn
+
+
+def _sites(label: Label, author: Authorship) -> Any:
+    """Where in the body a label is, if its finding is itself a place."""
+    is_place = (label.category.code, label.category.scheme) in _ANATOMY
+    return [sr.FindingSite(author.coded(label.type))] if is_place else None
 
 
 def _box(box: Box, sources: Sources, author: Authorship) -> Any:
@@ -155,6 +187,7 @@ def _box(box: Box, sources: Sources, author: Authorship) -> Any:
         "tracking_identifier": sr.TrackingIdentifier(uid=uid, identifier=identifier),
         "finding_type": author.coded(box.label.type),
         "finding_category": author.coded(box.label.category),
+        "finding_sites": _sites(box.label, author),
         "algorithm_id": _algorithm(author),
         "measurements": [certainty(box.score)],
     }

@@ -10,12 +10,13 @@ import highdicom as hd
 import numpy as np
 from pydicom import Dataset
 
+from services.contracts.tensors import LIKELY
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
 from services.encode.adapters.highdicom.evidence import note_beside
 from services.encode.adapters.highdicom.source import Layout, Sources
 from services.encode.adapters.highdicom.stand_ins import settle, stand_ins
 from services.encode.errors import CardMismatch
-from services.encode.findings import LIKELY, Finding, segment_planes
+from services.encode.findings import Finding, segment_planes
 from services.encode.model import Kind, Task
 
 _Types = hd.seg.SegmentationTypeValues

@@ -96,6 +96,12 @@ class Sources:
         """Whether a reference to a frame of `instance` needs its number (PS3.3 10.3)."""
         return "NumberOfFrames" in instance
 
+    @property
+    def is_one_picture(self) -> bool:
+        """Whether it is one picture, if in tiles: no volume, and nothing that goes on over time."""
+        alone = len(self.planes) == 1 and self.layout is Layout.FLAT
+        return alone or (self.layout is Layout.SLIDE and len(self.instances) == 1)
+
     def to_patient(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Points in index coordinates (plane, row, column) in the patient, between the planes on their line."""
         places = [plane.place for plane in self.planes if plane.place is not None]
@@ -194,6 +200,7 @@ _GROUPS = {
     "RescaleIntercept": "PixelValueTransformationSequence",
     "WindowCenter": "FrameVOILUTSequence",
     "WindowWidth": "FrameVOILUTSequence",
+    "VOILUTFunction": "FrameVOILUTSequence",
 }
 
 
@@ -206,6 +213,20 @@ def frame_value(ds: Dataset, frame: int, keyword: str) -> object:
             if item.get(keyword) not in (None, ""):
                 return item[keyword].value
     return ds.get(keyword)
+
+
+def window_of(plane: Plane) -> tuple[float, float] | None:
+    """The centre and width of the first window of a frame (PS3.3 C.11.2.1.2), or None."""
+    centre, width = (
+        number_of(frame_value(plane.instance, plane.frame, word)) for word in ("WindowCenter", "WindowWidth")
+    )
+    return (centre, width) if centre is not None and width else None
+
+
+def number_of(value: object) -> float | None:
+    """The first of the numbers of an attribute, or None."""
+    first = value[0] if isinstance(value, Sequence) and not isinstance(value, str) and value else value
+    return float(first) if isinstance(first, str | int | float) else None
 
 
 def _geometry(ds: Dataset, frame: int, keyword: str) -> tuple[float, ...]:

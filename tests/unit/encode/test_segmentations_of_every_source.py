@@ -1,0 +1,163 @@
+"""Each type of segmentation of each kind of source: legal, and every voxel on the frame that it was drawn on."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import highdicom as hd
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.pixels.utils import unpack_bits
+
+from services.encode.adapters.highdicom import HighdicomEncoder
+from services.encode.model import Kind
+from tests.unit.encode.kinds import SOURCES, Source, ct, enhanced, everything
+from tests.unit.encode.made import COLUMNS, OBLIQUE, ROWS, SERIES, read
+from tests.unit.encode.test_dciodvfy import NEEDED
+
+ENCODER = HighdicomEncoder(omit_empty_frames=True)
+TYPES = ("binary", "fractional", "labelmap")
+SLIDE = (2, 3)
+"""Tiles of the test's slide, down and across."""
+
+
+@cache
+def made(name: str, kind: str, *, omit: bool) -> tuple[Source, dict[str, Any], Dataset]:
+    source = SOURCES[name]()
+    told, arrays = everything(len(source.frames))
+    told["results"] = {"SEG": {"type": kind, "omit_empty_frames": omit}}
+    (document,) = ENCODER.encode(source.task(told, **arrays))
+    return source, arrays, read(document)
+
+
+def drawn(seg: Dataset) -> dict[tuple[str, int, int], Any]:
+    """The values of each frame by the source instance and frame that it names, and by its segment (0: label map)."""
+    size = (seg.NumberOfFrames, seg.Rows, seg.Columns)
+    if seg.BitsAllocated == 1:
+        values = unpack_bits(seg.PixelData)[: int(np.prod(size))].reshape(size)
+    else:
+        values = np.frombuffer(seg.PixelData, np.uint8)[: int(np.prod(size))].reshape(size)
+    found = {}
+    for frame, groups in zip(values, seg.PerFrameFunctionalGroupsSequence, strict=True):
+        (item,) = groups.DerivationImageSequence[0].SourceImageSequence
+        segment = groups.get("SegmentIdentificationSequence")
+        number = segment[0].ReferencedSegmentNumber if segment else 0
+        found[item.ReferencedSOPInstanceUID, item.get("ReferencedFrameNumber", 1), number] = frame
+    assert len(found) == seg.NumberOfFrames
+    return found
+
+
+@pytest.mark.parametrize("omit", [True, False], ids=["without empty frames", "with empty frames"])
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_voxel_is_on_the_frame_that_it_was_drawn_on(name: str, kind: str, omit: bool) -> None:
+    source, arrays, seg = made(name, kind, omit=omit)
+    frames = drawn(seg)
+    assert (seg.Rows, seg.Columns) == (ROWS, COLUMNS)
+    back = source.task(everything(len(source.frames))[0], **arrays).original.sop_instance_uids
+    names = [(back[frame.sop_instance_uid], frame.number) for frame in source.frames]
+    for plane, (uid, number) in enumerate(names):
+        labels = arrays["labels"][plane]
+        for segment in [0] if kind == "labelmap" else [1, 2]:
+            due = {
+                "labelmap": labels,
+                "binary": (labels == segment).astype(np.uint8),
+                "fractional": arrays["probabilities"][segment - 1, plane],
+            }[kind]
+            if due.any() or not omit:
+                np.testing.assert_array_equal(frames.pop((uid, number, segment)), due)
+    assert not frames, "and no other"
+
+
+@NEEDED
+@pytest.mark.parametrize("omit", [True, False], ids=["without empty frames", "with empty frames"])
+@pytest.mark.parametrize("kind", TYPES[:2])
+@pytest.mark.parametrize("name", SOURCES)
+def test_dciodvfy_finds_no_error(name: str, kind: str, omit: bool, tmp_path: Path) -> None:
+    """Label maps are newer than it is."""
+    path = tmp_path / "seg.dcm"
+    made(name, kind, omit=omit)[2].save_as(path)
+    told = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False).stderr.splitlines()
+    assert told[0] == "Segmentation"
+    assert [line for line in told if line.startswith("Error")] == []
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_the_tiles_of_a_slide_lie_where_the_slide_has_them(kind: str) -> None:
+    _, arrays, seg = made("tiled SM", kind, omit=True)
+    whole: Any = hd.seg.Segmentation.from_dataset(seg)
+    found = whole.get_total_pixel_matrix(combine_segments=kind != "fractional", rescale_fractional=False)
+    due = arrays["probabilities"] if kind == "fractional" else arrays["labels"][None]
+    tiles = due.reshape(len(due), *SLIDE, ROWS, COLUMNS).swapaxes(2, 3)
+    matrix = tiles.reshape(len(due), SLIDE[0] * ROWS, SLIDE[1] * COLUMNS)
+    np.testing.assert_array_equal(found if kind != "fractional" else np.moveaxis(found, -1, 0), matrix.squeeze())
+
+
+@pytest.mark.parametrize("kind", TYPES)
+@pytest.mark.parametrize("name", ["CR", "tiled SM"])
+def test_a_region_on_a_picture_is_planar_and_names_the_frames_or_the_segment(name: str, kind: str) -> None:
+    source = SOURCES[name]()
+    told, arrays = everything(len(source.frames))
+    told["results"] = {"SEG": {"type": kind}, "SR": {}}
+    seg, report = (read(one) for one in ENCODER.encode(source.task(told, **arrays)))
+    content: Any = hd.sr.Comprehensive3DSR.from_dataset(report).content
+    groups = [one for one in content.get_planar_roi_measurement_groups() if one.reference_type.value == "121214"]
+    assert not content.get_volumetric_roi_measurement_groups()
+    assert [one.finding_type.meaning for one in groups] == ["Left lung", "Right lung"]
+    for number, group in enumerate(groups, 1):
+        image, drawn_on = (item.ReferencedSOPSequence[0] for item in group.referenced_segmentation_frame)
+        assert image.ReferencedSOPInstanceUID == seg.SOPInstanceUID
+        if kind == "labelmap":
+            assert (image.ReferencedSegmentNumber, image.get("ReferencedFrameNumber")) == (number, None)
+            continue
+        assert "ReferencedSegmentNumber" not in image
+        named = np.atleast_1d(image.ReferencedFrameNumber).tolist()
+        of_segment = [frame for _, frame, segment in drawn(seg) if segment == number]
+        segments = [one.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+                    for one in seg.PerFrameFunctionalGroupsSequence]  # fmt: skip
+        assert {segments[frame - 1] for frame in named} == {number}
+        if name == "tiled SM":
+            assert np.atleast_1d(drawn_on.ReferencedFrameNumber).tolist() == of_segment
+        else:
+            assert "ReferencedFrameNumber" not in drawn_on
+
+
+OUTLINED = {
+    "CT": lambda: ct(),
+    "oblique, from the head": lambda: ct(OBLIQUE, backwards=True),
+    "enhanced, frames reversed": lambda: enhanced(OBLIQUE, backwards=True),
+    "CR": SOURCES["CR"],
+    "US loop": SOURCES["US loop"],
+}
+
+
+@pytest.mark.parametrize("name", OUTLINED)
+def test_outlines_of_a_presentation_state_enclose_the_labels_on_their_own_images(name: str) -> None:
+    source = OUTLINED[name]()
+    told, arrays = everything(len(source.frames), results=["GSPS"])
+    arrays = {key: value for key, value in arrays.items() if not key.startswith("box")}
+    task = source.task(told, **arrays)
+    (document,) = ENCODER.encode(task)
+    assert document.kind is Kind.GSPS
+    state = read(document)
+    assert [one.SeriesInstanceUID for one in state.ReferencedSeriesSequence] == [SERIES]
+    found = {}
+    for annotation in state.GraphicAnnotationSequence:
+        (image,) = annotation.ReferencedImageSequence
+        mask = np.zeros((ROWS, COLUMNS), np.uint8)
+        for graphic in annotation.GraphicObjectSequence:
+            # A pixel's centre is half a pixel from its edge (PS3.3 C.10.5.1.2).
+            points = np.array(graphic.GraphicData).reshape(-1, 2) - 0.5
+            cv2.fillPoly(mask, [np.round(points).astype(np.int32)], 1)
+        found[image.ReferencedSOPInstanceUID, image.get("ReferencedFrameNumber", 1)] = mask
+    back = task.original.sop_instance_uids
+    for plane, frame in enumerate(source.frames):
+        due = (arrays["labels"][plane] > 0).astype(np.uint8)
+        if due.any():
+            np.testing.assert_array_equal(found.pop((back[frame.sop_instance_uid], frame.number)), due)
+    assert not found
