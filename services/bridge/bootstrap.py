@@ -16,6 +16,7 @@ from services.bridge.adapters.stow import Keys, StowOutlet
 from services.bridge.adapters.tls import server_context
 from services.bridge.committing import Asked, InHand, report
 from services.bridge.destinations import Destination, Entity, Root
+from services.bridge.draining import Drain
 from services.bridge.errors import UnreachableError
 from services.bridge.exchanging import Response, addresses
 from services.bridge.failing import Failures
@@ -47,7 +48,11 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     library = ArchiveLibrary(
         await enter(rpc.channel(settings.archive_address, frame.identity)), seconds=settings.archive_timeout_seconds
     )
-    caller = Caller(max_pdu_bytes=settings.max_pdu_bytes, patience=settings.network_timeout_seconds)
+    caller = Caller(
+        max_pdu_bytes=settings.max_pdu_bytes,
+        patience=settings.network_timeout_seconds,
+        acse_seconds=settings.acse_timeout_seconds,
+    )
     book = AddressBook(addresses(settings.peers), settings.peers_file, log=frame.log)
     tally, requests, in_hand = Tally(), RequestTally(), InHand()
     bus = await _bus(settings, frame)
@@ -94,19 +99,25 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         reported = partial(report, checker=library, reporting=reporting, in_hand=in_hand, log=frame.log)
         heard = subscriptions(report=reported)
         if settings.rules:
-            keys = _keys(settings)
+            keys = keys_of(settings)
             outlets = {
                 rule.destination.name: _outlet(rule.destination, keys, caller, book, settings)
                 for rule in settings.rules
             }
             sending = Sending(outlets, library=library, events=bus, log=frame.log)
-            heard += sending_subscriptions(Dispatch(settings.rules, queues=bus), sending)
+            drain = Drain(frame.stopping, seconds=settings.drain_seconds / 2)  # before the patience with us ends
+            heard += sending_subscriptions(Dispatch(settings.rules, queues=bus), sending, drain)
         background += [partial(bus.consume, each) for each in heard]
     life = told(bus, partial(records.life, "bridge"), settings) if bus is not None else None
     return Runtime(background=background, life=life)
 
 
-def _keys(settings: Settings) -> Keys:
+def keys_of(settings: Settings) -> Keys:
+    """What opens DICOMweb services.
+
+    Raises:
+        PermanentFault: a rule needs it, and it is not usable.
+    """
     certificate, key = settings.stow_certificate_file, settings.stow_key_file
     keys = Keys(settings.stow_ca_file, (certificate, key) if certificate and key else None, settings.stow_tokens_folder)
     if any(isinstance(rule.destination, Root) and rule.destination.secure for rule in settings.rules):
@@ -130,6 +141,8 @@ def _outlet(
 async def _bus(settings: Settings, frame: Frame) -> Bus | None:
     if settings.nats_url is None:
         frame.log.warning("commitment.not_offered", reason="no bus to keep requests: PLEXUS_BRIDGE_NATS_URL")
+        if settings.rules:
+            frame.log.error("results.not_sent_on", reason="no bus that says what jobs made: PLEXUS_BRIDGE_NATS_URL")
         return None
     bus = await frame.parts.enter_async_context(
         connected(

@@ -11,8 +11,9 @@ itself on what a job of ours made, whoever brings it (`services.worklist.results
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Final, Protocol
 
@@ -38,6 +39,7 @@ _DUPLICATE: Final = 0x0111
 """Duplicate SOP Instance (PS3.7 C.5.8). The UID is one that we made: what is there is the result itself, from a try
 whose answer was lost."""
 _REMEMBERED: Final = 10_000
+_LEFT_ALONE_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +82,49 @@ class Dispatch:
         for number, rule in enumerate(self._rules):
             wanted = tuple(result for result in event.results if result.kind in rule.kinds)
             if wanted:
-                name = rule.destination.name
-                due = ResultsDue(event.job_id, name, wanted)
+                due = ResultsDue(event.job_id, rule.destination.name, wanted)
                 queue = RESULT_QUEUES[number % len(RESULT_QUEUES)]
-                await self._queues.say(Queued(queue, due), message_id=f"{event.job_id}.due.{name}")
+                # What a job makes anew, and another destination, is another message.
+                message_id = f"{event.job_id}.due.{sha256(due.to_bytes()).hexdigest()[:16]}"
+                await self._queues.say(Queued(queue, due), message_id=message_id)
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far the results of one message are: UIDs of those that were taken, and why others were refused."""
+
+    taken: set[str] = field(default_factory=set)
+    refused: dict[str, UnheldError] = field(default_factory=dict)
+
+    def ended(self, uid: str) -> bool:
+        """Whether a result needs no other try."""
+        return uid in self.taken or uid in self.refused
 
 
 class Sending:
     """Sends what is due to whom it is meant for.
 
-    What was taken before a destination went away is not sent again while this process lives.
+    What was taken or refused before a destination went away is not sent again while this process lives. A destination
+    that has just been found away is left alone for a moment: what else waits for it need not find out by itself, which
+    may take minutes each time, and its tries end in days all the same.
     """
 
-    def __init__(self, outlets: Mapping[str, Outlet], *, library: Results, events: Records, log: Log) -> None:
+    def __init__(
+        self,
+        outlets: Mapping[str, Outlet],
+        *,
+        library: Results,
+        events: Records,
+        log: Log,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._outlets = outlets
         self._library = library
         self._events = events
         self._log = log
-        self._taken: dict[str, set[str]] = {}
+        self._clock = clock
+        self._progress: dict[str, Progress] = {}
+        self._away: dict[str, tuple[float, UnreachableError]] = {}
 
     async def send(self, due: ResultsDue, message_id: str) -> None:
         """Hand in each result, in the order in which the job made them.
@@ -115,19 +142,25 @@ class Sending:
             outlet = self._outlets.get(due.destination)
             if outlet is None:
                 raise UnheldError("destination-not-in-rules", "no rule names this destination any more")
-            taken = self._taken.setdefault(message_id, set())
-            while len(self._taken) > _REMEMBERED:
-                del self._taken[next(iter(self._taken))]
-            places = await self._places(due.results)
-            refusals = await self._hand_in([one for one in places if one.sop_instance_uid not in taken], outlet, taken)
-            if len(places) < len(due.results):
-                refusals.append(UnheldError("result-gone", "a result is no longer in the archive"))
-            if taken:
-                await self._record(due, message_id, len(taken))
-                self._log.info("results.sent", peer=due.destination, job_id=due.job_id, instances=len(taken))
-            if refusals:
-                raise refusals[0]
-            del self._taken[message_id]
+            until, fault = self._away.get(due.destination, (0.0, None))
+            if fault is not None and self._clock() < until:
+                raise UnreachableError(fault.code, fault.reason)
+            progress = self._progress.setdefault(message_id, Progress())
+            while len(self._progress) > _REMEMBERED:
+                del self._progress[next(iter(self._progress))]
+            try:
+                await self._hand_in(due, outlet, progress)
+            except UnreachableError as away:
+                self._away[due.destination] = (self._clock() + _LEFT_ALONE_SECONDS, away)
+                self._tell("results.not_sent", due, away)
+                raise
+            if progress.taken:
+                taken = len(progress.taken)
+                await self._record(due, message_id, taken)
+                self._log.info("results.sent", peer=due.destination, job_id=due.job_id, instances=taken)
+            if progress.refused:
+                raise next(iter(progress.refused.values()))
+            self._progress.pop(message_id, None)
 
     async def give_up(self, due: ResultsDue, message_id: str, fault: Fault) -> None:
         """Say in the log of accesses what did not arrive, and why: nobody tries again by himself.
@@ -135,8 +168,9 @@ class Sending:
         Raises:
             PassingFault: it could not be said.
         """
-        left = len(due.results) - len(self._taken.get(message_id, ()))
+        left = len(due.results) - len(self._progress.get(message_id, Progress()).taken)
         await self._record(due, message_id, left, fault.code)
+        self._progress.pop(message_id, None)
         self._log.error(
             "results.given_up",
             peer=due.destination,
@@ -145,22 +179,29 @@ class Sending:
             code=fault.code,
             reason=fault.reason,
         )
-        self._taken.pop(message_id, None)
 
-    async def _hand_in(self, places: Sequence[Place], outlet: Outlet, taken: set[str]) -> list[UnheldError]:
-        """Hand in all of them; gives why some were refused. What was taken is added to `taken`."""
-        refusals: list[UnheldError] = []
+    async def _hand_in(self, due: ResultsDue, outlet: Outlet, progress: Progress) -> None:
+        """Hand in what needs it; what becomes of each is noted."""
+        left = [result for result in due.results if not progress.ended(result.sop_instance_uid)]
+        places = await self._places(left)
+        for uid in {result.sop_instance_uid for result in left} - {place.sop_instance_uid for place in places}:
+            progress.refused[uid] = UnheldError("result-gone", "a result is no longer in the archive")
         if not places:
-            return refusals
+            return
+        kinds = {result.sop_instance_uid: result.kind for result in left}
         to = outlet.recipient()
         async with outlet.open(places) as counter:
             for place in places:
                 try:
                     await _hand_over(Parcel(place, self._library, to), counter)
-                    taken.add(place.sop_instance_uid)
+                    progress.taken.add(place.sop_instance_uid)
                 except UnheldError as refusal:
-                    refusals.append(refusal)
-        return refusals
+                    progress.refused[place.sop_instance_uid] = refusal
+                    self._tell("results.refused", due, refusal, kind=kinds[place.sop_instance_uid])
+
+    def _tell(self, event: str, due: ResultsDue, fault: Fault, **more: str) -> None:
+        told = {"peer": due.destination, "job_id": due.job_id, "code": fault.code, "reason": fault.reason}
+        self._log.warning(event, **told, **more)
 
     async def _places(self, results: Sequence[Result]) -> list[Place]:
         found: dict[str, Place] = {}

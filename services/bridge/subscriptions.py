@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
+from services.bridge.draining import Drain
 from services.bridge.errors import UnheldError
 from services.bridge.sending import Dispatch, Sending
 from services.chassis.bus import Delivery, Subscription
@@ -33,7 +34,7 @@ def subscriptions(*, report: Callable[[CommitmentRequested], Awaitable[None]]) -
     return [_subscription(subjects.COMMITMENT_REQUESTED, on_requested, concurrency=_AT_ONCE, tries=_TRIES)]
 
 
-def sending_subscriptions(dispatch: Dispatch, sending: Sending) -> list[Subscription]:
+def sending_subscriptions(dispatch: Dispatch, sending: Sending, drain: Drain) -> list[Subscription]:
     """A durable consumer for what jobs made, and one for each queue of results.
 
     A queue is worked on one job at a time, so that results arrive in the order in which they were made. All are, also
@@ -44,7 +45,7 @@ def sending_subscriptions(dispatch: Dispatch, sending: Sending) -> list[Subscrip
         await dispatch.hear(_read(JobCompleted, delivery))
 
     async def on_due(delivery: Delivery) -> None:
-        await sending.send(_read(ResultsDue, delivery), delivery.message_id)
+        await drain.bounded(sending.send(_read(ResultsDue, delivery), delivery.message_id))
 
     async def on_given_up(delivery: Delivery, fault: Fault) -> None:
         try:

@@ -867,8 +867,11 @@ async def test_results_reach_a_pacs_and_when_it_is_back_a_dicomweb_service(
             records.extend(record for record in await hospital.records() if record.action == "transfer-out")
 
     try:
-        await client.jetstream().publish(event.subject, event.to_bytes(), headers={"Nats-Msg-Id": "sent-on.completed"})
-        await recorded(1)  # the service is away, and holds nobody up
+        with socket.create_server(("127.0.0.1", hospital.stow)):  # the service hangs, and holds nobody up
+            await client.jetstream().publish(
+                event.subject, event.to_bytes(), headers={"Nats-Msg-Id": "sent-on.completed"}
+            )
+            await recorded(1)
         assert taken == dict.fromkeys(wanted, str(ExplicitVRLittleEndian))
         async with second_store(hospital, postgres_url) as second:
             await recorded(2)
@@ -907,9 +910,14 @@ async def test_what_a_service_refuses_is_kept_aside_with_the_reason_and_can_be_s
         assert letter.headers["Plexus-Reason-Code"] == "result-gone"
         assert ResultsDue.from_bytes(letter.data) == due
         assert await second.fetchval("SELECT count(*) FROM index.instance") == 1  # the one that is there has arrived
+        # As after a crash between the arrival and its acknowledgement: it is there once.
+        await streams.publish(subjects.RESULT_QUEUES[1], due.to_bytes(), headers={"Nats-Msg-Id": "refused.again"})
+        await dead.next_msg(30)
+        assert await second.fetchval("SELECT count(*) FROM index.instance") == 1
+        assert await second.fetchval("SELECT count(*) FROM index.conflict") == 0
     records = [record for record in await hospital.records() if record.job_id == "refused"]
     assert [(one.outcome, one.reason_code, one.instances) for one in records] == [
         ("success", "", 1),
         ("failure", "result-gone", 1),
-    ]
+    ] * 2
     await client.close()

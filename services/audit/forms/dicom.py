@@ -82,14 +82,10 @@ def _participants(root: Element, record: AuditRecorded, *, inbound: bool) -> Non
     ours = SubElement(root, "ActiveParticipant", UserID=f"plexus.{readable(record.service)}", UserIsRequestor="false")
     _code(ours, "RoleIDCode", coding.DESTINATION if inbound else coding.SOURCE)
     if record.destination:
-        ae_title = readable(record.destination)
-        there = SubElement(
-            root,
-            "ActiveParticipant",
-            UserID=ae_title,
-            AlternativeUserID=f"AETITLES={ae_title}",
-            UserIsRequestor="false",
-        )
+        name = readable(record.destination)
+        # Results go to the URLs of DICOMweb services, too, which are no AE titles.
+        titles = {} if "://" in name else {"AlternativeUserID": f"AETITLES={name}"}
+        there = SubElement(root, "ActiveParticipant", {"UserID": name, **titles, "UserIsRequestor": "false"})
         if record.destination_address:
             there.set("NetworkAccessPointID", _token(record.destination_address))
             there.set("NetworkAccessPointTypeCode", coding.address_type(record.destination_address))

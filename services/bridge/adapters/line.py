@@ -114,9 +114,17 @@ class Line:
 class Caller:
     """Opens associations as requestor."""
 
-    def __init__(self, *, max_pdu_bytes: int, patience: float) -> None:
+    def __init__(self, *, max_pdu_bytes: int, patience: float, acse_seconds: float | None = None) -> None:
+        """Associations as our settings want them.
+
+        Args:
+            max_pdu_bytes: that we announce.
+            patience: how long a peer may be silent.
+            acse_seconds: how long it may take to negotiate and to release; without it, as long.
+        """
         self._max_pdu_bytes = max_pdu_bytes
         self._patience = patience
+        self._acse_seconds = acse_seconds or patience
 
     @contextmanager
     def call(
@@ -140,7 +148,8 @@ class Caller:
         """
         entity = AE(calling)
         entity.connection_timeout = _CONNECT_SECONDS
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = self._patience
+        entity.dimse_timeout = entity.network_timeout = self._patience
+        entity.acse_timeout = self._acse_seconds
         for sop_class, syntaxes in contexts:
             entity.add_requested_context(sop_class, list(syntaxes))
         roles = [_provider(sop_class) for sop_class in dict.fromkeys(uid for uid, _ in contexts)] if as_scp else []

@@ -151,6 +151,9 @@ class AssociationOutlet:
         line = await asyncio.to_thread(called.__enter__)
         try:
             yield AssociationCounter(AssociationSink(line, asyncio.to_thread, first_message_id=0))
+        except asyncio.CancelledError:  # a thread may wait for the peer, who may never answer
+            await asyncio.to_thread(line.assoc.abort)
+            raise
         finally:
             await asyncio.to_thread(called.__exit__, None, None, None)
 

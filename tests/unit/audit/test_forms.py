@@ -137,6 +137,13 @@ def test_a_transfer_tells_where_it_came_from_where_it_went_and_who_had_it_sent()
     assert event["agent"][0]["network"] == {"address": "10.0.0.9", "type": "2"}
 
 
+@pytest.mark.parametrize(("destination", "titles"), [("PACS", b"AETITLES=PACS"), ("https://pacs.example/web", None)])
+def test_the_url_of_a_dicomweb_service_is_not_told_as_an_ae_title(destination: str, titles: bytes | None) -> None:
+    told = dicom.message(entry(recorded(1, action="transfer-out", destination=destination)), PATIENTS) or b""
+    assert f'UserID="{destination}"'.encode() in told
+    assert titles in told if titles else b"AETITLES" not in told
+
+
 def test_an_export_tells_that_it_went_to_files() -> None:
     record = recorded(1, action="export", caller="ann", source="10.0.0.7")
     assert [each[2] for each in participants(record)] == [["110153"], ["110153"], ["110154"]]

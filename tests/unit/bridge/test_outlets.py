@@ -22,6 +22,7 @@ from services.bridge.adapters.line import Caller
 from services.bridge.adapters.storing import AssociationOutlet
 from services.bridge.adapters.stow import Keys, StowOutlet
 from services.bridge.destinations import Entity, Root
+from services.bridge.draining import Drain
 from services.bridge.errors import UnansweredError, UnheldError, UnreachableError
 from services.bridge.exchanging import Address, Place, Recipient
 from services.bridge.outlets import Outlet, Parcel
@@ -260,6 +261,15 @@ async def test_a_class_that_an_entity_does_not_know_is_told_and_a_peer_without_a
     assert fault.value.code == "peer-unknown"
 
 
+async def test_an_entity_that_does_not_negotiate_is_left_soon() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        entity = Entity("PACS", Address("127.0.0.1", silent.getsockname()[1]))
+        caller = Caller(max_pdu_bytes=65536, patience=600.0, acse_seconds=0.2)
+        with pytest.raises(UnreachableError) as fault:
+            await hand_in(AssociationOutlet(entity, caller, Nobody(), ae_title="PLEXUS"), Shelf().parcel("1.3.0"))
+    assert fault.value.code == "peer-unreachable"
+
+
 async def test_an_association_that_ends_between_two_results_is_no_word_on_their_class() -> None:
     def leave(event: Any) -> int:
         threading.Timer(0.05, event.assoc.abort).start()
@@ -279,6 +289,71 @@ async def test_an_association_that_ends_between_two_results_is_no_word_on_their_
     finally:
         assert server is not None
         await asyncio.to_thread(server.shutdown)
+
+
+@asynccontextmanager
+async def deaf_entity(heard: asyncio.Event) -> AsyncIterator[Outlet]:
+    """An application entity that takes an instance and does not answer for a while."""
+    loop, let_go = asyncio.get_running_loop(), threading.Event()
+
+    def wait(event: Any) -> int:
+        loop.call_soon_threadsafe(heard.set)
+        let_go.wait(30)
+        return 0
+
+    pacs, port = AE("PACS"), free_port()
+    pacs.add_supported_context(SegmentationStorage)
+    server = pacs.start_server(("127.0.0.1", port), block=False, evt_handlers=[(evt.EVT_C_STORE, wait)])
+    entity = Entity("PACS", Address("127.0.0.1", port))
+    yield AssociationOutlet(entity, Caller(max_pdu_bytes=65536, patience=300.0), Nobody(), ae_title="PLEXUS")
+    let_go.set()
+    assert server is not None
+    await asyncio.to_thread(server.shutdown)
+
+
+@asynccontextmanager
+async def deaf_service(heard: asyncio.Event) -> AsyncIterator[Outlet]:
+    """A service that takes a connection and never says anything."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.set()
+        while await reader.read(65536):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        yield StowOutlet(
+            Root(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/dicom-web"), Keys(), patience=300.0
+        )
+
+
+@pytest.mark.parametrize("deaf", [deaf_service, deaf_entity])
+async def test_a_process_that_stops_does_not_wait_for_a_destination_that_never_answers(deaf: Any) -> None:
+    stopping, heard = asyncio.Event(), asyncio.Event()
+
+    async def send(outlet: Outlet) -> None:
+        await hand_in(outlet, Shelf().parcel("1.3.0"))
+
+    async with deaf(heard) as outlet:
+        in_hand = asyncio.create_task(Drain(stopping, seconds=0.1).bounded(send(outlet)))
+        await heard.wait()
+        assert not in_hand.done()
+        stopping.set()
+        with pytest.raises(UnreachableError) as fault:
+            await in_hand
+    assert fault.value.code == "stopping"
+
+
+async def test_a_process_that_stops_ends_what_is_nearly_done() -> None:
+    stopping, done = asyncio.Event(), []
+
+    async def nearly() -> None:
+        stopping.set()
+        await asyncio.sleep(0.05)
+        done.append(1)
+
+    await Drain(stopping, seconds=30).bounded(nearly())
+    assert done == [1]
 
 
 async def test_one_connection_is_enough_for_all_results_of_a_job() -> None:

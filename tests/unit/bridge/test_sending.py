@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import count
 from typing import Any
 
 import pytest
 from pynetdicom.sop_class import EncapsulatedPDFStorage, SegmentationStorage  # type: ignore[attr-defined]
 
 from services.bridge.destinations import rules
+from services.bridge.draining import Drain
 from services.bridge.errors import UnheldError, UnreachableError
 from services.bridge.exchanging import Place, Recipient
 from services.bridge.information import Retrieval
@@ -101,7 +104,8 @@ class Said:
 def sending(pacs: Pacs, *kinds: str) -> tuple[Sending, Said]:
     said, library = Said(), Shelf(completed(*kinds).results)
     outlets: Any = {"PACS": pacs}
-    return Sending(outlets, library=library, events=said, log=Log("bridge")), said  # type: ignore[arg-type]
+    clock = count(0.0, 60.0).__next__  # between two looks at it a minute goes by
+    return Sending(outlets, library=library, events=said, log=Log("bridge"), clock=clock), said  # type: ignore[arg-type]
 
 
 async def test_each_destination_that_wants_a_result_has_one_message_in_a_queue_of_its_own() -> None:
@@ -173,6 +177,68 @@ async def test_a_result_that_is_refused_keeps_none_of_the_others_back(refusal: i
     assert said.told == [("success", "", "PACS", 2), ("failure", code, "PACS", 1)]
 
 
+async def test_a_refused_result_and_one_that_was_taken_need_no_other_try_when_the_destination_comes_back() -> None:
+    pacs = Pacs(0, 0xC000, None, 0)
+    sender, said = sending(pacs, "SEG", "PDF", "SEG")
+    with pytest.raises(UnreachableError):
+        await sender.send(due("SEG", "PDF", "SEG"), "m")
+    sender._library.results.pop("1.3.1")  # type: ignore[attr-defined]  # deleted after it has arrived: no matter
+    with pytest.raises(UnheldError, match="C000"):
+        await sender.send(due("SEG", "PDF", "SEG"), "m")
+    assert len(pacs.read_for) == 4
+    assert said.told == [("success", "", "PACS", 2)]
+
+
+async def test_the_log_says_to_whom_of_which_job_and_why_and_no_uid(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "plexus.bridge")
+    sender, _ = sending(Pacs(0xC000, UnreachableError("peer-busy", "not now"), 0), "SEG", "PDF")
+    with pytest.raises(UnreachableError):
+        await sender.send(due("SEG", "PDF"), "m")
+    with pytest.raises(UnheldError) as fault:
+        await sender.send(due("SEG", "PDF"), "m")
+    await sender.give_up(due("SEG", "PDF"), "m", fault.value)
+    lines = [(record.getMessage(), getattr(record, "fields", {})) for record in caplog.records]
+    refused = {"code": "peer-refused-result", "reason": "the peer refused a result with status C000"}
+    who = {"peer": "PACS", "job_id": "job-1"}
+    assert lines == [
+        ("results.refused", {**who, **refused, "kind": "SEG"}),
+        ("results.not_sent", {**who, "code": "peer-busy", "reason": "not now"}),
+        ("results.sent", {**who, "instances": 1}),
+        ("results.given_up", {**who, **refused, "instances": 1}),
+    ]
+
+
+async def test_a_destination_that_is_found_away_is_left_alone_for_a_moment_by_all_that_wait_for_it() -> None:
+    now, pacs = [100.0], Pacs(UnreachableError("peer-unreachable"), 0)
+    outlets: Any = {"PACS": pacs}
+    library: Any = Shelf(completed("SEG").results)
+    sender = Sending(outlets, library=library, events=Said(), log=Log("bridge"), clock=lambda: now[0])
+    for message in ("m", "n", "o"):
+        with pytest.raises(UnreachableError) as fault:
+            await sender.send(due("SEG"), message)
+        assert fault.value.code == "peer-unreachable"
+    assert len(pacs.read_for) == 1
+    now[0] += 2.0
+    await sender.send(due("SEG"), "n")
+    assert pacs.taken == ["1.3.1"]
+
+
+def test_a_destination_may_be_away_over_a_weekend_and_what_waits_for_it_is_given_up_before_the_bus_forgets_it() -> None:
+    sender, said = sending(Pacs(0), "SEG")
+    queue = sending_subscriptions(Dispatch(rules("PACS=*"), queues=said), sender, Drain(asyncio.Event(), seconds=1))[1]
+    assert queue.tries is not None
+    waited = sum(min(0.5 * 2 ** min(attempt, 16), queue.slowest_seconds) for attempt in range(1, queue.tries))
+    assert 64 * 3600 < waited < subjects.HOSPITAL.max_age_seconds / 2
+
+
+async def test_what_a_job_made_anew_is_another_message() -> None:
+    said = Said()
+    dispatch = Dispatch(rules("PACS=*"), queues=said)
+    await dispatch.hear(completed("SEG"))
+    await dispatch.hear(completed("PDF"))
+    assert len(said.messages) == 2
+
+
 async def test_a_result_that_was_deleted_is_not_waited_for_and_the_others_arrive() -> None:
     pacs = Pacs(0)
     sender, _ = sending(pacs, "SEG")
@@ -200,7 +266,7 @@ async def test_a_message_sent_again_by_an_operator_sends_all_of_it_again() -> No
 
 async def test_every_queue_is_heard_in_order_and_what_cannot_be_read_is_given_up_quietly() -> None:
     sender, said = sending(Pacs(0), "SEG")
-    heard = sending_subscriptions(Dispatch(rules("PACS=*"), queues=said), sender)
+    heard = sending_subscriptions(Dispatch(rules("PACS=*"), queues=said), sender, Drain(asyncio.Event(), seconds=1))
     assert [one.subject for one in heard] == [subjects.JOB_COMPLETED, *subjects.RESULT_QUEUES]
     assert {one.concurrency for one in heard} == {1}
     await heard[0].handle(Delivery("", completed("SEG").to_bytes(), "", 1))

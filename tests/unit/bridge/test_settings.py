@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from services.bridge.bootstrap import keys_of
 from services.bridge.settings import Settings
+from services.chassis.faults import PermanentFault
 
 
 def test_the_defaults_are_safe() -> None:
@@ -57,3 +59,12 @@ def test_our_certificate_for_services_needs_its_key(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PLEXUS_BRIDGE_STOW_CERTIFICATE_FILE", "/tls/own.pem")
     with pytest.raises(ValidationError, match="stow_key_file"):
         Settings()
+
+
+def test_a_file_that_should_open_a_service_and_is_missing_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLEXUS_BRIDGE_STOW_CA_FILE", "/nowhere/ca.pem")
+    monkeypatch.setenv("PLEXUS_BRIDGE_SEND_RESULTS", "PACS=*, http://localhost/dicom-web=*")
+    assert keys_of(Settings()).ca_file
+    monkeypatch.setenv("PLEXUS_BRIDGE_SEND_RESULTS", "https://pacs.example/dicom-web=*")
+    with pytest.raises(PermanentFault, match="STOW-RS is not usable"):
+        keys_of(Settings())

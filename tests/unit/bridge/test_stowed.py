@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.bridge.errors import UnheldError, UnreachableError
 from services.bridge.stowed import Reply, judged, wait_seconds
@@ -80,6 +82,27 @@ def test_a_page_that_is_no_answer_of_a_store_is_no_success(content_type: str, pa
 )
 def test_an_answer_of_an_odd_form_is_taken_by_its_status(payload: bytes) -> None:
     assert judged(Reply(200, "application/dicom+json", payload)) == 0
+
+
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["Value", "vr", "00081198", "00081199", "0008119A", "00081197", "00081196"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.integers(100, 599), st.sampled_from(["application/dicom+json", "application/dicom+xml", ""]), _VALUES)
+def test_whatever_is_answered_is_a_status_or_a_fault(status: int, content_type: str, value: Any) -> None:
+    for payload in (json.dumps(value).encode(), json.dumps(value).encode()[:-1]):
+        try:
+            assert 0 <= judged(Reply(status, content_type, payload)) <= 0xFFFF
+        except (UnheldError, UnreachableError) as fault:
+            assert fault.code.startswith("peer-")
 
 
 @pytest.mark.parametrize(
