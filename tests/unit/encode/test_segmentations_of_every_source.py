@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydicom.pixels.utils import unpack_bits
 
 from services.encode.adapters.highdicom import HighdicomEncoder
 from services.encode.model import Kind
-from tests.unit.encode.kinds import SOURCES, Source, ct, enhanced, everything
+from tests.unit.encode.kinds import SOURCES, Source, angiography, ct, each_frame_of_its_own, enhanced, everything
 from tests.unit.encode.made import COLUMNS, OBLIQUE, ROWS, SERIES, read
 from tests.unit.encode.test_dciodvfy import NEEDED
 
@@ -131,7 +132,9 @@ OUTLINED = {
     "CT": lambda: ct(),
     "oblique, from the head": lambda: ct(OBLIQUE, backwards=True),
     "enhanced, frames reversed": lambda: enhanced(OBLIQUE, backwards=True),
+    "enhanced, each frame of its own": lambda: each_frame_of_its_own(enhanced(OBLIQUE, backwards=True)),
     "CR": SOURCES["CR"],
+    "XA run": angiography,
     "US loop": SOURCES["US loop"],
 }
 
@@ -142,12 +145,12 @@ def test_outlines_of_a_presentation_state_enclose_the_labels_on_their_own_images
     told, arrays = everything(len(source.frames), results=["GSPS"])
     arrays = {key: value for key, value in arrays.items() if not key.startswith("box")}
     task = source.task(told, **arrays)
-    (document,) = ENCODER.encode(task)
-    assert document.kind is Kind.GSPS
-    state = read(document)
-    assert [one.SeriesInstanceUID for one in state.ReferencedSeriesSequence] == [SERIES]
+    documents = ENCODER.encode(task)
+    assert {one.kind for one in documents} == {Kind.GSPS}
+    states = list(map(read, documents))
+    assert len(states) == (6 if name == "enhanced, each frame of its own" else 1), "one for each rescale"
     found = {}
-    for annotation in state.GraphicAnnotationSequence:
+    for annotation in (one for state in states for one in state.GraphicAnnotationSequence):
         (image,) = annotation.ReferencedImageSequence
         mask = np.zeros((ROWS, COLUMNS), np.uint8)
         for graphic in annotation.GraphicObjectSequence:
@@ -161,3 +164,29 @@ def test_outlines_of_a_presentation_state_enclose_the_labels_on_their_own_images
         if due.any():
             np.testing.assert_array_equal(found.pop((back[frame.sop_instance_uid], frame.number)), due)
     assert not found
+
+
+@pytest.mark.parametrize("name", ["XA run", "enhanced, each frame of its own", "enhanced, frames reversed"])
+def test_a_multi_frame_image_is_shown_by_its_own_rescales_and_windows(name: str, tmp_path: Path) -> None:
+    source = OUTLINED[name]()
+    told, arrays = everything(len(source.frames), results=["GSPS"])
+    for document in ENCODER.encode(source.task(told, **arrays)):
+        state = read(document)
+        (series,) = state.ReferencedSeriesSequence
+        (image,) = series.ReferencedImageSequence
+        (voi,) = state.SoftcopyVOILUTSequence
+        assert (series.SeriesInstanceUID, "ReferencedImageSequence" in voi) == (SERIES, False)
+        window = (float(voi.WindowCenter), float(voi.WindowWidth))
+        if name == "enhanced, each frame of its own":
+            slope = image.ReferencedFrameNumber
+            assert (state.RescaleSlope, state.RescaleIntercept, state.RescaleType) == (slope, 0, "US")
+            assert window == (2000 * slope, 4000 * slope)
+        else:
+            assert "ReferencedFrameNumber" not in image
+            expected = {"XA run": (None, (700, 1400)), "enhanced, frames reversed": (-1024, (-274, 1500))}
+            assert (state.get("RescaleIntercept"), window) == expected[name]
+        if shutil.which("dciodvfy"):
+            path = tmp_path / "state.dcm"
+            path.write_bytes(document.data)
+            said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False).stderr
+            assert "Error" not in said

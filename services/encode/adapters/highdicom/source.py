@@ -198,6 +198,7 @@ _GROUPS = {
     "PixelSpacing": "PixelMeasuresSequence",
     "RescaleSlope": "PixelValueTransformationSequence",
     "RescaleIntercept": "PixelValueTransformationSequence",
+    "RescaleType": "PixelValueTransformationSequence",
     "WindowCenter": "FrameVOILUTSequence",
     "WindowWidth": "FrameVOILUTSequence",
     "VOILUTFunction": "FrameVOILUTSequence",
@@ -226,7 +227,7 @@ def window_of(plane: Plane) -> tuple[float, float] | None:
 def number_of(value: object) -> float | None:
     """The first of the numbers of an attribute, or None."""
     first = value[0] if isinstance(value, Sequence) and not isinstance(value, str) and value else value
-    return float(first) if isinstance(first, str | int | float) else None
+    return float(first) if isinstance(first, str | int | float) and first != "" else None
 
 
 def _geometry(ds: Dataset, frame: int, keyword: str) -> tuple[float, ...]:
