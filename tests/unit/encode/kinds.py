@@ -159,10 +159,13 @@ def ultrasound() -> Source:
 
 
 def angiography() -> Source:
-    """A grey run, whose window stands beside its frames, as functional groups were not known yet."""
+    """A grey run; its window and its table stand beside its frames, as functional groups were not known yet."""
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [4, 0, 16], "US"
+    table.add_new("LUTData", "OW", np.linspace(0, 65535, 4).astype("<u2").tobytes())
     ds = _one_instance(
         XRayAngiographicImageStorage, "XA", PLANES, PixelRepresentation=0, WindowCenter="700", WindowWidth="1400",
-        FrameTime="33", FrameIncrementPointer=0x00181063,
+        FrameTime="33", FrameIncrementPointer=0x00181063, ModalityLUTSequence=[table],
     )  # fmt: skip
     ds.add_new(0x7FE00010, "OW", _grey(PLANES).tobytes())
     return Source([_saved(ds)], _several(PLANES), "frames")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import cv2
 import highdicom as hd
 import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import unpack_bits
 
 from services.encode.adapters.highdicom import HighdicomEncoder
@@ -128,6 +130,18 @@ def test_a_region_on_a_picture_is_planar_and_names_the_frames_or_the_segment(nam
             assert "ReferencedFrameNumber" not in drawn_on
 
 
+def test_a_slide_whose_converter_left_its_optical_path_out_has_its_segmentation() -> None:
+    source = SOURCES["tiled SM"]()
+    ds = dcmread(BytesIO(source.files[0]))
+    del ds.OpticalPathSequence, ds.NumberOfOpticalPaths
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    told, arrays = everything(len(source.frames))
+    told["results"] = {"SEG": {}}
+    (document,) = ENCODER.encode(replace(source, files=[file.getvalue()]).task(told, **arrays))
+    assert document.kind is Kind.SEG
+
+
 OUTLINED = {
     "CT": lambda: ct(),
     "oblique, from the head": lambda: ct(OBLIQUE, backwards=True),
@@ -172,6 +186,7 @@ def test_a_multi_frame_image_is_shown_by_its_own_rescales_and_windows(name: str,
     told, arrays = everything(len(source.frames), results=["GSPS"])
     for document in ENCODER.encode(source.task(told, **arrays)):
         state = read(document)
+        assert ("ModalityLUTSequence" in state) == (name == "XA run")
         (series,) = state.ReferencedSeriesSequence
         (image,) = series.ReferencedImageSequence
         (voi,) = state.SoftcopyVOILUTSequence
@@ -190,3 +205,28 @@ def test_a_multi_frame_image_is_shown_by_its_own_rescales_and_windows(name: str,
             path.write_bytes(document.data)
             said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False).stderr
             assert "Error" not in said
+
+
+@pytest.mark.parametrize("width", ["0", "-1"])
+def test_a_window_without_a_width_is_none(width: str) -> None:
+    """As the slices of some MR have: a viewer then takes its own."""
+    source = ct(WindowCenter="0", WindowWidth=width)
+    told, arrays = everything(len(source.frames), results=["GSPS", "BLEND", "PDF"])
+    kinds = {one.kind: read(one) for one in ENCODER.encode(source.task(told, **arrays))}
+    assert "SoftcopyVOILUTSequence" not in kinds[Kind.GSPS]
+    assert "SoftcopyVOILUTSequence" not in kinds[Kind.BLEND].AdvancedBlendingSequence[0]
+    assert kinds[Kind.GSPS].RescaleIntercept == -1024
+
+
+def test_the_table_of_a_projection_stays_with_its_presentation_state() -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.LUTExplanation = [4, 0, 16], "NORMAL"
+    table.add_new("LUTData", "OW", np.arange(4, dtype="<u2").tobytes())
+    source = SOURCES["CR"]()
+    ds = dcmread(BytesIO(source.files[0]))
+    ds.VOILUTSequence = [table]
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    told, arrays = everything(1, results=["GSPS"])
+    (document,) = ENCODER.encode(replace(source, files=[file.getvalue()]).task(told, **arrays))
+    assert read(document).SoftcopyVOILUTSequence[0].VOILUTSequence[0].LUTExplanation == "NORMAL"

@@ -53,12 +53,13 @@ def build_presentations(
         planes = list(group)
         images = list({str(plane.instance.SOPInstanceUID): plane.instance for plane, _ in planes}.values())
         maker: Any = hd.pr.ColorSoftcopyPresentationState if colour else hd.pr.GrayscaleSoftcopyPresentationState
+        shown: dict[str, Any] = {}
         if colour:
-            shown: dict[str, Any] = {"icc_profile": None if any("ICCProfile" in image for image in images) else srgb()}
-        else:
-            shown = _shown(rescale, images, sources)
+            shown = {"icc_profile": None if any("ICCProfile" in image for image in images) else srgb()}
+        elif not _has_tables(images):
+            images, shown = list(map(_bare, images)), _shown(rescale, images, sources)
         ds: Dataset = maker(
-            referenced_images=[_without_groups(image) for image in images],
+            referenced_images=images,
             content_label=code_string(task.result.card.name),
             content_description=author.text(task.result.card.title),
             content_creator_name=f"{PRODUCT}^{author.text(task.result.card.name)}",
@@ -67,6 +68,9 @@ def build_presentations(
             **shown,
             **author.of_instance(Kind.GSPS, number),
         )
+        table = images[0].get("ModalityLUTSequence")  # of a run; highdicom reads those of single images alone
+        if table and not colour:
+            ds.ModalityLUTSequence = table
         if several:
             _name_frames(ds, [plane for plane, _ in planes], sources)
         date_creation(ds, author)
@@ -77,13 +81,11 @@ def build_presentations(
 
 
 def _shown(rescale: tuple[str, str], images: Sequence[Dataset], sources: Sources) -> dict[str, Any]:
-    """How grey images are shown: highdicom asks single-frame images; of others it reads some of their forms alone.
+    """How grey images are shown: by the rescale that the marked frames share, and the windows of all frames with it.
 
-    The rescale of a multi-frame image, which many have frame by frame, is the one that its marked frames share, and its
-    windows are those of all frames that have this rescale.
+    highdicom would read both from the images, but fails where they stand frame by frame, or beside frames without
+    functional groups, or where a window has no width. Tables, which projections have, it reads well.
     """
-    if not any(map(sources.is_multiframe, images)):
-        return {}
     told: dict[str, Any] = {}
     slope, intercept = map(number_of, rescale)
     alike = [plane for plane in _planes_of(images, sources) if _rescale(plane) == rescale]
@@ -95,17 +97,25 @@ def _shown(rescale: tuple[str, str], images: Sequence[Dataset], sources: Sources
     return told
 
 
+def _has_tables(images: Sequence[Dataset]) -> bool:
+    """Whether these are single pictures with tables, which highdicom reads."""
+    return not any("NumberOfFrames" in image for image in images) and any(
+        "VOILUTSequence" in image or "ModalityLUTSequence" in image for image in images
+    )
+
+
 def _planes_of(images: Sequence[Dataset], sources: Sources) -> list[Plane]:
     return [plane for plane in sources.planes if any(plane.instance is image for image in images)]
 
 
-def _without_groups(image: Dataset) -> Dataset:
-    """An image whose functional groups tell nothing: what they tell is told by `_shown`."""
-    if "NumberOfFrames" not in image:
-        return image
-    bare = Dataset({element.tag: element for element in image if "FunctionalGroups" not in element.keyword})
+def _bare(image: Dataset) -> Dataset:
+    """An image that tells nothing of what `_shown` tells."""
+    bare = Dataset({element.tag: element for element in image if not element.keyword.startswith(_TOLD)})
     bare.SharedFunctionalGroupsSequence, bare.PerFrameFunctionalGroupsSequence = [Dataset()], []
     return bare
+
+
+_TOLD = ("SharedFunctionalGroups", "PerFrameFunctionalGroups", "Window", "VOILUTFunction", "Rescale")
 
 
 def _name_frames(ds: Dataset, planes: Sequence[Plane], sources: Sources) -> None:

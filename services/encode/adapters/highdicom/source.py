@@ -138,6 +138,10 @@ def read_sources(task: Task) -> Sources:
     layout = _layout(task, first)
     if layout is Layout.VOLUME and len({ds.get("FrameOfReferenceUID") for ds in read}) > 1:
         raise SourceUnusable("have more than one frame of reference")
+    if layout is Layout.SLIDE:
+        for ds in read:  # old converters leave the Optical Path module out, and highdicom counts what is in it
+            if "OpticalPathSequence" not in ds:
+                ds.OpticalPathSequence = [Dataset()]
     by_uid = {str(ds.SOPInstanceUID): ds for ds in read}
     planes = tuple(
         _plane(by_uid.get(task.original.sop_instance_uids.get(frame.sop_instance_uid, "")), frame.number, layout)
@@ -221,7 +225,7 @@ def window_of(plane: Plane) -> tuple[float, float] | None:
     centre, width = (
         number_of(frame_value(plane.instance, plane.frame, word)) for word in ("WindowCenter", "WindowWidth")
     )
-    return (centre, width) if centre is not None and width else None
+    return (centre, width) if centre is not None and width is not None and width > 0 else None
 
 
 def number_of(value: object) -> float | None:
