@@ -18,6 +18,7 @@ from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import unpack_bits
 
 from services.encode.adapters.highdicom import HighdicomEncoder
+from services.encode.errors import SourceUnusable
 from services.encode.model import Kind
 from tests.unit.encode.kinds import SOURCES, Source, angiography, ct, each_frame_of_its_own, enhanced, everything
 from tests.unit.encode.made import COLUMNS, OBLIQUE, ROWS, SERIES, read
@@ -140,6 +141,17 @@ def test_a_slide_whose_converter_left_its_optical_path_out_has_its_segmentation(
     told["results"] = {"SEG": {}}
     (document,) = ENCODER.encode(replace(source, files=[file.getvalue()]).task(told, **arrays))
     assert document.kind is Kind.SEG
+
+
+def test_a_slide_that_does_not_say_where_its_tiles_lie_is_refused_by_name() -> None:
+    source = SOURCES["tiled SM"]()
+    ds = dcmread(BytesIO(source.files[0]))
+    del ds.TotalPixelMatrixOriginSequence
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    told, arrays = everything(len(source.frames))
+    with pytest.raises(SourceUnusable, match="lack TotalPixelMatrixOriginSequence"):
+        ENCODER.encode(replace(source, files=[file.getvalue()]).task(told, **arrays))
 
 
 OUTLINED = {

@@ -22,6 +22,15 @@ _UNREADABLE = (InvalidDicomError, EOFError, ValueError, TypeError, LookupError, 
 
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns")
 GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_OF_A_SLIDE = (
+    "FrameOfReferenceUID",
+    "ImageOrientationSlide",
+    "SharedFunctionalGroupsSequence",
+    "TotalPixelMatrixColumns",
+    "TotalPixelMatrixOriginSequence",
+    "TotalPixelMatrixRows",
+)
+"""Without these nobody knows where a tile lies on the slide; early converters left some out."""
 _EMPTY_IF_MISSING = (
     "PatientID",
     "PatientName",
@@ -139,6 +148,7 @@ def read_sources(task: Task) -> Sources:
     if layout is Layout.VOLUME and len({ds.get("FrameOfReferenceUID") for ds in read}) > 1:
         raise SourceUnusable("have more than one frame of reference")
     if layout is Layout.SLIDE:
+        _refuse_without(_OF_A_SLIDE, read)
         for ds in read:  # old converters leave the Optical Path module out, and highdicom counts what is in it
             if "OpticalPathSequence" not in ds:
                 ds.OpticalPathSequence = [Dataset()]
@@ -161,6 +171,11 @@ def read_sources(task: Task) -> Sources:
     if layout is Layout.VOLUME and not first.get("SliceThickness"):
         first.SliceThickness = f"{distance(planes):.10g}" if len(planes) > 1 else None
     return sources
+
+
+def _refuse_without(keywords: Sequence[str], read: Sequence[Dataset]) -> None:
+    if missing := [word for word in keywords if any(ds.get(word) in (None, "", []) for ds in read)]:
+        raise SourceUnusable(f"lack {', '.join(missing)}")
 
 
 def _beside(task: Task) -> tuple[tuple[Dataset, ...], ...]:
