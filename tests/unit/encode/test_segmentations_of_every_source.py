@@ -230,6 +230,16 @@ def test_a_window_without_a_width_is_none(width: str) -> None:
     assert kinds[Kind.GSPS].RescaleIntercept == -1024
 
 
+def test_odd_numbers_and_functions_of_the_sender_make_no_state_impossible() -> None:
+    source = ct(WindowCenter="-1024.12345678901", WindowWidth="0.333333333333", VOILUTFunction="SOFT", RescaleType="")
+    told, arrays = everything(len(source.frames), results=["GSPS", "BLEND"])
+    arrays["map"] = arrays["map"] / np.float32(3) + np.float32(1e-3)
+    kinds = {one.kind: read(one) for one in ENCODER.encode(source.task(told, **arrays))}
+    for state in (kinds[Kind.GSPS], kinds[Kind.BLEND].AdvancedBlendingSequence[0]):
+        (voi,) = state.SoftcopyVOILUTSequence
+        assert (float(voi.WindowCenter), "VOILUTFunction" in voi) == (pytest.approx(-1024.12345678901), False)
+
+
 def test_the_table_of_a_projection_stays_with_its_presentation_state() -> None:
     table = Dataset()
     table.LUTDescriptor, table.LUTExplanation = [4, 0, 16], "NORMAL"

@@ -22,6 +22,7 @@ from services.encode.model import Kind, Task
 
 _PIXEL = hd.pr.AnnotationUnitsValues.PIXEL
 _POLYLINE = hd.pr.GraphicTypeValues.POLYLINE
+_FUNCTIONS = {function.value for function in hd.VOILUTFunctionValues}
 _MAX_POINTS = 8000
 """Graphic Data has 16 bits for its length in Explicit VR (PS3.5 7.1.2): 8191 points."""
 
@@ -144,7 +145,7 @@ def windows_of(planes: Sequence[Plane], sources: Sources) -> list[Any]:
     for plane in planes:
         if (window := window_of(plane)) is not None:
             function = str(frame_value(plane.instance, plane.frame, "VOILUTFunction") or "")
-            shared.setdefault((*window, function), []).append(plane)
+            shared.setdefault((*window, function if function in _FUNCTIONS else ""), []).append(plane)
     made = []
     for (centre, width, function), group in shared.items():
         item: Any = hd.pr.SoftcopyVOILUTTransformation(centre, width, voi_lut_function=function or None)
