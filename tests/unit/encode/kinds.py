@@ -16,6 +16,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     UltrasoundMultiFrameImageStorage,
     VLWholeSlideMicroscopyImageStorage,
+    XRayAngiographicImageStorage,
 )
 
 from services.encode.model import Task
@@ -155,6 +156,32 @@ def ultrasound() -> Source:
     )  # fmt: skip
     ds.add_new(0x7FE00010, "OW", np.repeat((_grey(PLANES) % 200).astype(np.uint8)[..., None], 3, axis=3).tobytes())
     return Source([_saved(ds)], _several(PLANES), "frames")
+
+
+def angiography() -> Source:
+    """A grey run; its window and its table stand beside its frames, as functional groups were not known yet."""
+    table = Dataset()
+    table.LUTDescriptor, table.ModalityLUTType = [4, 0, 16], "US"
+    table.add_new("LUTData", "OW", np.linspace(0, 65535, 4).astype("<u2").tobytes())
+    ds = _one_instance(
+        XRayAngiographicImageStorage, "XA", PLANES, PixelRepresentation=0, WindowCenter="700", WindowWidth="1400",
+        FrameTime="33", FrameIncrementPointer=0x00181063, ModalityLUTSequence=[table],
+    )  # fmt: skip
+    ds.add_new(0x7FE00010, "OW", _grey(PLANES).tobytes())
+    return Source([_saved(ds)], _several(PLANES), "frames")
+
+
+def each_frame_of_its_own(source: Source) -> Source:
+    """An enhanced source whose frames each have a rescale and a window, as those of MR have."""
+    ds = dcmread(BytesIO(source.files[0]))
+    del ds.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    del ds.SharedFunctionalGroupsSequence[0].FrameVOILUTSequence
+    for frame, group in enumerate(ds.PerFrameFunctionalGroupsSequence):
+        values, window = Dataset(), Dataset()
+        values.RescaleSlope, values.RescaleIntercept, values.RescaleType = str(1 + frame), "0", "US"
+        window.WindowCenter, window.WindowWidth = str(2000 * (1 + frame)), str(4000 * (1 + frame))
+        group.PixelValueTransformationSequence, group.FrameVOILUTSequence = [values], [window]
+    return Source([_saved(ds)], source.frames, source.input)
 
 
 def slide() -> Source:

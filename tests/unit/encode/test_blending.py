@@ -19,7 +19,7 @@ from services.encode.adapters.highdicom import HighdicomEncoder
 from services.encode.errors import CardMismatch
 from services.encode.model import Document, Kind
 from services.encode.plan import kinds_of
-from tests.unit.encode.kinds import SOURCES, Source, ct, enhanced, everything
+from tests.unit.encode.kinds import SOURCES, Source, ct, each_frame_of_its_own, enhanced, everything
 from tests.unit.encode.made import COLUMNS, LEFT, OBLIQUE, PLANES, RIGHT, ROWS, SERIES, read
 from tests.unit.encode.test_dciodvfy import NEEDED
 
@@ -231,6 +231,15 @@ def test_slices_with_windows_and_rescales_of_their_own_keep_them() -> None:
     pictures = shown(state, _store(source, documents))
     corner = [pictures[_place(dcmread(BytesIO(file)), 0)][-1, -1] for file in files]
     np.testing.assert_allclose(corner, 1, atol=0.005)  # 479 of 480, on each slice alike
+
+
+def test_frames_with_windows_and_rescales_of_their_own_keep_them() -> None:
+    source = each_frame_of_its_own(enhanced())
+    state = read(_documents(source)[Kind.BLEND])
+    windows = state.AdvancedBlendingSequence[0].SoftcopyVOILUTSequence
+    told = {voi.ReferencedImageSequence[0].ReferencedFrameNumber: float(voi.WindowCenter) for voi in windows}
+    assert told == {frame: 2000 * frame for frame in range(1, PLANES + 1)}
+    assert "RescaleSlope" not in state.AdvancedBlendingSequence[0], "it has no place here: each frame has its own"
 
 
 def test_it_says_on_screen_that_nobody_verified_it_and_what_the_colours_are() -> None:

@@ -119,6 +119,20 @@ def test_a_name_is_shown_in_letters_that_the_page_has_or_not_at_all(name: str, s
     assert f"Patient: {shown}" in _words(page)
 
 
+def test_a_long_name_is_never_cut_and_a_text_in_other_letters_is_left_out() -> None:
+    names = [f"Name{number}" for number in range(14)]
+    source = ct(
+        PatientName=f"{'-'.join(names)[:60]}^{' '.join(names)[:60]}", StudyDescription="胸部CT",
+        SpecificCharacterSet="ISO_IR 192",
+    )  # fmt: skip
+    (page,) = _pages(_pdf(ENCODER.encode(source.task(card(**ONLY), labels=boxes(), measurements=measured()))))
+    words = _words(page)
+    assert f"{'-'.join(names)[:60]}, {' '.join(names)[:60]}".replace(" ", "") in "".join(words).replace(
+        " ", ""
+    ).replace("Study:2025-01-02", "")
+    assert not any("?" in word for word in words)
+
+
 def test_much_goes_on_on_further_pages_and_nothing_leaves_the_paper() -> None:
     label = card()["labels"][0]
     labels = [{**label, "value": v, "name": f"A structure with a long name, number {v}"} for v in range(1, 105)]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+from dataclasses import replace
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +14,13 @@ import cv2
 import highdicom as hd
 import numpy as np
 import pytest
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 from pydicom.pixels.utils import unpack_bits
 
 from services.encode.adapters.highdicom import HighdicomEncoder
+from services.encode.errors import SourceUnusable
 from services.encode.model import Kind
-from tests.unit.encode.kinds import SOURCES, Source, ct, enhanced, everything
+from tests.unit.encode.kinds import SOURCES, Source, angiography, ct, each_frame_of_its_own, enhanced, everything
 from tests.unit.encode.made import COLUMNS, OBLIQUE, ROWS, SERIES, read
 from tests.unit.encode.test_dciodvfy import NEEDED
 
@@ -127,11 +131,36 @@ def test_a_region_on_a_picture_is_planar_and_names_the_frames_or_the_segment(nam
             assert "ReferencedFrameNumber" not in drawn_on
 
 
+def test_a_slide_whose_converter_left_its_optical_path_out_has_its_segmentation() -> None:
+    source = SOURCES["tiled SM"]()
+    ds = dcmread(BytesIO(source.files[0]))
+    del ds.OpticalPathSequence, ds.NumberOfOpticalPaths
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    told, arrays = everything(len(source.frames))
+    told["results"] = {"SEG": {}}
+    (document,) = ENCODER.encode(replace(source, files=[file.getvalue()]).task(told, **arrays))
+    assert document.kind is Kind.SEG
+
+
+def test_a_slide_that_does_not_say_where_its_tiles_lie_is_refused_by_name() -> None:
+    source = SOURCES["tiled SM"]()
+    ds = dcmread(BytesIO(source.files[0]))
+    del ds.TotalPixelMatrixOriginSequence
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    told, arrays = everything(len(source.frames))
+    with pytest.raises(SourceUnusable, match="lack TotalPixelMatrixOriginSequence"):
+        ENCODER.encode(replace(source, files=[file.getvalue()]).task(told, **arrays))
+
+
 OUTLINED = {
     "CT": lambda: ct(),
     "oblique, from the head": lambda: ct(OBLIQUE, backwards=True),
     "enhanced, frames reversed": lambda: enhanced(OBLIQUE, backwards=True),
+    "enhanced, each frame of its own": lambda: each_frame_of_its_own(enhanced(OBLIQUE, backwards=True)),
     "CR": SOURCES["CR"],
+    "XA run": angiography,
     "US loop": SOURCES["US loop"],
 }
 
@@ -142,12 +171,12 @@ def test_outlines_of_a_presentation_state_enclose_the_labels_on_their_own_images
     told, arrays = everything(len(source.frames), results=["GSPS"])
     arrays = {key: value for key, value in arrays.items() if not key.startswith("box")}
     task = source.task(told, **arrays)
-    (document,) = ENCODER.encode(task)
-    assert document.kind is Kind.GSPS
-    state = read(document)
-    assert [one.SeriesInstanceUID for one in state.ReferencedSeriesSequence] == [SERIES]
+    documents = ENCODER.encode(task)
+    assert {one.kind for one in documents} == {Kind.GSPS}
+    states = list(map(read, documents))
+    assert len(states) == (6 if name == "enhanced, each frame of its own" else 1), "one for each rescale"
     found = {}
-    for annotation in state.GraphicAnnotationSequence:
+    for annotation in (one for state in states for one in state.GraphicAnnotationSequence):
         (image,) = annotation.ReferencedImageSequence
         mask = np.zeros((ROWS, COLUMNS), np.uint8)
         for graphic in annotation.GraphicObjectSequence:
@@ -161,3 +190,65 @@ def test_outlines_of_a_presentation_state_enclose_the_labels_on_their_own_images
         if due.any():
             np.testing.assert_array_equal(found.pop((back[frame.sop_instance_uid], frame.number)), due)
     assert not found
+
+
+@pytest.mark.parametrize("name", ["XA run", "enhanced, each frame of its own", "enhanced, frames reversed"])
+def test_a_multi_frame_image_is_shown_by_its_own_rescales_and_windows(name: str, tmp_path: Path) -> None:
+    source = OUTLINED[name]()
+    told, arrays = everything(len(source.frames), results=["GSPS"])
+    for document in ENCODER.encode(source.task(told, **arrays)):
+        state = read(document)
+        assert ("ModalityLUTSequence" in state) == (name == "XA run")
+        (series,) = state.ReferencedSeriesSequence
+        (image,) = series.ReferencedImageSequence
+        (voi,) = state.SoftcopyVOILUTSequence
+        assert (series.SeriesInstanceUID, "ReferencedImageSequence" in voi) == (SERIES, False)
+        window = (float(voi.WindowCenter), float(voi.WindowWidth))
+        if name == "enhanced, each frame of its own":
+            slope = image.ReferencedFrameNumber
+            assert (state.RescaleSlope, state.RescaleIntercept, state.RescaleType) == (slope, 0, "US")
+            assert window == (2000 * slope, 4000 * slope)
+        else:
+            assert "ReferencedFrameNumber" not in image
+            expected = {"XA run": (None, (700, 1400)), "enhanced, frames reversed": (-1024, (-274, 1500))}
+            assert (state.get("RescaleIntercept"), window) == expected[name]
+        if shutil.which("dciodvfy"):
+            path = tmp_path / "state.dcm"
+            path.write_bytes(document.data)
+            said = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False).stderr
+            assert "Error" not in said
+
+
+@pytest.mark.parametrize("width", ["0", "-1"])
+def test_a_window_without_a_width_is_none(width: str) -> None:
+    """As the slices of some MR have: a viewer then takes its own."""
+    source = ct(WindowCenter="0", WindowWidth=width)
+    told, arrays = everything(len(source.frames), results=["GSPS", "BLEND", "PDF"])
+    kinds = {one.kind: read(one) for one in ENCODER.encode(source.task(told, **arrays))}
+    assert "SoftcopyVOILUTSequence" not in kinds[Kind.GSPS]
+    assert "SoftcopyVOILUTSequence" not in kinds[Kind.BLEND].AdvancedBlendingSequence[0]
+    assert kinds[Kind.GSPS].RescaleIntercept == -1024
+
+
+def test_odd_numbers_and_functions_of_the_sender_make_no_state_impossible() -> None:
+    source = ct(WindowCenter="-1024.12345678901", WindowWidth="0.333333333333", VOILUTFunction="SOFT", RescaleType="")
+    told, arrays = everything(len(source.frames), results=["GSPS", "BLEND"])
+    arrays["map"] = arrays["map"] / np.float32(3) + np.float32(1e-3)
+    kinds = {one.kind: read(one) for one in ENCODER.encode(source.task(told, **arrays))}
+    for state in (kinds[Kind.GSPS], kinds[Kind.BLEND].AdvancedBlendingSequence[0]):
+        (voi,) = state.SoftcopyVOILUTSequence
+        assert (float(voi.WindowCenter), "VOILUTFunction" in voi) == (pytest.approx(-1024.12345678901), False)
+
+
+def test_the_table_of_a_projection_stays_with_its_presentation_state() -> None:
+    table = Dataset()
+    table.LUTDescriptor, table.LUTExplanation = [4, 0, 16], "NORMAL"
+    table.add_new("LUTData", "OW", np.arange(4, dtype="<u2").tobytes())
+    source = SOURCES["CR"]()
+    ds = dcmread(BytesIO(source.files[0]))
+    ds.VOILUTSequence = [table]
+    file = BytesIO()
+    ds.save_as(file, enforce_file_format=True)
+    told, arrays = everything(1, results=["GSPS"])
+    (document,) = ENCODER.encode(replace(source, files=[file.getvalue()]).task(told, **arrays))
+    assert read(document).SoftcopyVOILUTSequence[0].VOILUTSequence[0].LUTExplanation == "NORMAL"

@@ -19,9 +19,9 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_palette_files
 
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship, reference
-from services.encode.adapters.highdicom.presentation import date_creation, layer_of, srgb
+from services.encode.adapters.highdicom.presentation import date_creation, layer_of, srgb, windows_of
 from services.encode.adapters.highdicom.segmentation import code_string
-from services.encode.adapters.highdicom.source import Plane, Sources, frame_value, window_of
+from services.encode.adapters.highdicom.source import Sources
 from services.encode.errors import CardMismatch
 from services.encode.findings import extent, unit_text
 from services.encode.model import Kind, Task
@@ -68,7 +68,7 @@ def build_blending(
         hd.pr.AdvancedBlending(
             [_named(image) for image in images],
             _SOURCE,
-            voi_lut_transformations=None if colour else _windows(sources.planes, sources) or None,
+            voi_lut_transformations=None if colour else windows_of(sources.planes, sources) or None,
             palette_color_lut_transformation=None if colour else _grey(sources.first),
         ),
         hd.pr.AdvancedBlending(
@@ -119,35 +119,6 @@ def _named(image: Dataset) -> Dataset:
     bare.SamplesPerPixel = int(image.get("SamplesPerPixel") or 1)
     bare.SharedFunctionalGroupsSequence, bare.PerFrameFunctionalGroupsSequence = [Dataset()], []
     return bare
-
-
-def _windows(planes: Sequence[Plane], sources: Sources) -> list[Any]:
-    """The first window of each plane: one transformation for all, or one for those that share it."""
-    shared: dict[tuple[float, float, str], list[Plane]] = {}
-    for plane in planes:
-        if (window := window_of(plane)) is not None:
-            function = str(frame_value(plane.instance, plane.frame, "VOILUTFunction") or "")
-            shared.setdefault((*window, function), []).append(plane)
-    made = []
-    for (centre, width, function), group in shared.items():
-        item: Any = hd.pr.SoftcopyVOILUTTransformation(centre, width, voi_lut_function=function or None)
-        if len(group) < len(planes):
-            item.ReferencedImageSequence = _references(group, sources)
-        made.append(item)
-    return made
-
-
-def _references(planes: Sequence[Plane], sources: Sources) -> list[Dataset]:
-    items: dict[str, Dataset] = {}
-    for plane in planes:
-        item = items.setdefault(str(plane.instance.SOPInstanceUID), reference(plane.instance))
-        if sources.is_multiframe(plane.instance):
-            item.ReferencedFrameNumber = [*_several(item.get("ReferencedFrameNumber")), plane.frame]
-    return list(items.values())
-
-
-def _several(value: Any) -> Sequence[int]:
-    return () if value is None else value if isinstance(value, Sequence) else (value,)
 
 
 def _from_dark_to_bright(low: float, high: float) -> Any:

@@ -45,12 +45,9 @@ def page_of(
     paper.page.area(_MARGIN, paper.y + 5, _BROAD, 18, _WARNING)
     paper.write(f"{UNVERIFIED}.", x=_MARGIN + 6, size=11, bold=True, before=4)
     paper.y += 8
+    half = _BROAD / 2 + 8
     for left, right in _about(sources, author):
-        paper.room(_LINE)
-        paper.y += _LINE
-        half = _BROAD / 2 - 8
-        paper.page.text(_MARGIN, paper.y, wrapped(left, half)[0])
-        paper.page.text(_MARGIN + half + 16, paper.y, wrapped(right, half)[0])
+        paper.cells([(_MARGIN, left, half - 16), (_MARGIN + half, right, half - 16)])
     paper.rule()
     paper.write("Findings of the algorithm", size=12, bold=True, before=6)
     paper.y += 2
@@ -91,15 +88,20 @@ class _Paper:
     def row(self, row: _Row) -> None:
         _, name, said, numbers = _COLUMNS
         cells = [
-            (name, wrapped(row.name, said - name - 8)),
-            (said, wrapped(row.said, numbers - said - 8)),
-            (numbers, wrapped(row.numbers, _MARGIN + _BROAD - numbers)),
+            (name, row.name, said - name - 8),
+            (said, row.said, numbers - said - 8),
+            (numbers, row.numbers, _MARGIN + _BROAD - numbers),
         ]
-        high = _LINE * max(len(lines) for _, lines in cells)
+        self.cells(cells, row.colour)
+
+    def cells(self, cells: Sequence[tuple[float, str, float]], colour: Colour | None = None) -> None:
+        """Texts beside one another, each with where it begins and how broad it may be; and a patch before them."""
+        texts = [(x, wrapped(text, width)) for x, text, width in cells]
+        high = _LINE * max(len(lines) for _, lines in texts)
         self.room(high)
-        if row.colour is not None:
-            self.page.area(_MARGIN, self.y + 5, 9, 9, row.colour)
-        for x, lines in cells:
+        if colour is not None:
+            self.page.area(_MARGIN, self.y + 5, 9, 9, colour)
+        for x, lines in texts:
             for number, line in enumerate(lines, 1):
                 self.page.text(x, self.y + number * _LINE - 1, line)
         self.y += high
@@ -111,8 +113,9 @@ def _about(sources: Sources, author: Authorship) -> Iterator[tuple[str, str]]:
     sex = str(kept["PatientSex"].value or "")
     born = _day(str(kept["PatientBirthDate"].value or ""), "not known")
     date = _day(str(kept["StudyDate"].value or ""), "no date")
-    series = f"{first.Modality}, series {first.get('SeriesNumber') or '-'} {first.get('SeriesDescription') or ''}"
-    yield f"Patient: {_person(first.PatientName, 'not named')}", f"Study: {date} {first.get('StudyDescription') or ''}"
+    series = f"{first.Modality}, series {first.get('SeriesNumber') or '-'} {_legible(first.get('SeriesDescription'))}"
+    study = f"Study: {date} {_legible(first.get('StudyDescription'))}"
+    yield f"Patient: {_person(first.PatientName, 'not named')}", study
     yield f"Born: {born}; sex: {_SEXES.get(sex, sex or 'not known')}", f"Images: {series}"
     sent = f"referred by: {_person(first.ReferringPhysicianName, 'nobody named')}"
     yield f"Patient ID: {first.PatientID or 'none'}", f"Accession: {first.AccessionNumber or 'none'}; {sent}"
@@ -125,6 +128,11 @@ def _person(name: object, nobody: str) -> str:
     groups = [part.replace("^", ", ", 1).replace("^", " ").strip(", ") for part in str(name or "").split("=")]
     written = [part for part in groups if part]
     return next(filter(can_write, written), "in other letters, see the study" if written else nobody)
+
+
+def _legible(text: object) -> str:
+    """A text, where the fonts have letters for it."""
+    return str(text) if text and can_write(str(text)) else ""
 
 
 def _day(date: str, none: str) -> str:

@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from PIL import ImageCms
 from pydicom import Dataset
 
-from services.encode.adapters.highdicom.authorship import PRODUCT, UNVERIFIED, Authorship
+from services.encode.adapters.highdicom.authorship import PRODUCT, UNVERIFIED, Authorship, reference
 from services.encode.adapters.highdicom.regions import on_pixels
 from services.encode.adapters.highdicom.segmentation import code_string
-from services.encode.adapters.highdicom.source import Layout, Plane, Sources, frame_value
+from services.encode.adapters.highdicom.source import Layout, Plane, Sources, frame_value, number_of, window_of
 from services.encode.findings import Finding, boxes_of, mask_of
 from services.encode.model import Kind, Task
 
 _PIXEL = hd.pr.AnnotationUnitsValues.PIXEL
 _POLYLINE = hd.pr.GraphicTypeValues.POLYLINE
+_FUNCTIONS = {function.value for function in hd.VOILUTFunctionValues}
 _MAX_POINTS = 8000
 """Graphic Data has 16 bits for its length in Explicit VR (PS3.5 7.1.2): 8191 points."""
 
@@ -48,11 +49,16 @@ def build_presentations(
     ]
     made = []
     by_rescale = sorted(marked, key=lambda item: _rescale(item[0]))  # PET slices have one each
-    for number, (_, group) in enumerate(groupby(by_rescale, key=lambda item: _rescale(item[0])), 1):
+    several = len({_rescale(plane) for plane, _ in marked}) > 1
+    for number, (rescale, group) in enumerate(groupby(by_rescale, key=lambda item: _rescale(item[0])), 1):
         planes = list(group)
         images = list({str(plane.instance.SOPInstanceUID): plane.instance for plane, _ in planes}.values())
         maker: Any = hd.pr.ColorSoftcopyPresentationState if colour else hd.pr.GrayscaleSoftcopyPresentationState
-        profile = {"icc_profile": None if any("ICCProfile" in image for image in images) else srgb()} if colour else {}
+        shown: dict[str, Any] = {}
+        if colour:
+            shown = {"icc_profile": None if any("ICCProfile" in image for image in images) else srgb()}
+        elif not _has_tables(images):
+            images, shown = list(map(_bare, images)), _shown(rescale, images, sources)
         ds: Dataset = maker(
             referenced_images=images,
             content_label=code_string(task.result.card.name),
@@ -60,14 +66,66 @@ def build_presentations(
             content_creator_name=f"{PRODUCT}^{author.text(task.result.card.name)}",
             graphic_annotations=[annotation for _, annotation in planes],
             graphic_layers=[layer],
-            **profile,
+            **shown,
             **author.of_instance(Kind.GSPS, number),
         )
+        table = images[0].get("ModalityLUTSequence")  # of a run; highdicom reads those of single images alone
+        if table and not colour:
+            ds.ModalityLUTSequence = table
+        if several:
+            _name_frames(ds, [plane for plane, _ in planes], sources)
         date_creation(ds, author)
         ds.Laterality = sources.first.get("Laterality")
         author.sign(ds)
         made.append(ds)
     return made
+
+
+def _shown(rescale: tuple[str, str], images: Sequence[Dataset], sources: Sources) -> dict[str, Any]:
+    """How grey images are shown: by the rescale that the marked frames share, and the windows of all frames with it.
+
+    highdicom would read both from the images, but fails where they stand frame by frame, or beside frames without
+    functional groups, or where a window has no width. Tables, which projections have, it reads well.
+    """
+    told: dict[str, Any] = {}
+    slope, intercept = map(number_of, rescale)
+    alike = [plane for plane in _planes_of(images, sources) if _rescale(plane) == rescale]
+    if slope is not None and intercept is not None:
+        kind = frame_value(alike[0].instance, alike[0].frame, "RescaleType") or hd.RescaleTypeValues.US.value
+        told["modality_lut_transformation"] = hd.ModalityLUTTransformation(intercept, slope, str(kind))
+    if windows := windows_of(alike, sources):
+        told["voi_lut_transformations"] = windows
+    return told
+
+
+def _has_tables(images: Sequence[Dataset]) -> bool:
+    """Whether these are single pictures with tables, which highdicom reads."""
+    return not any("NumberOfFrames" in image for image in images) and any(
+        "VOILUTSequence" in image or "ModalityLUTSequence" in image for image in images
+    )
+
+
+def _planes_of(images: Sequence[Dataset], sources: Sources) -> list[Plane]:
+    return [plane for plane in sources.planes if any(plane.instance is image for image in images)]
+
+
+def _bare(image: Dataset) -> Dataset:
+    """An image that tells nothing of what `_shown` tells."""
+    bare = Dataset({element.tag: element for element in image if not element.keyword.startswith(_TOLD)})
+    bare.SharedFunctionalGroupsSequence, bare.PerFrameFunctionalGroupsSequence = [Dataset()], []
+    return bare
+
+
+_TOLD = ("SharedFunctionalGroups", "PerFrameFunctionalGroups", "Window", "VOILUTFunction", "Rescale")
+
+
+def _name_frames(ds: Dataset, planes: Sequence[Plane], sources: Sources) -> None:
+    """Of images with several rescales, refer to the frames alone that this state is for."""
+    for series in ds.ReferencedSeriesSequence:
+        for item in series.ReferencedImageSequence:
+            of_it = [plane for plane in planes if plane.instance.SOPInstanceUID == item.ReferencedSOPInstanceUID]
+            if sources.is_multiframe(of_it[0].instance):
+                item.ReferencedFrameNumber = sorted(plane.frame for plane in of_it)
 
 
 def layer_of(author: Authorship) -> Any:
@@ -81,6 +139,35 @@ def date_creation(ds: Dataset, author: Authorship) -> None:
     ds.PresentationCreationTime = author.when.strftime("%H%M%S")
 
 
+def windows_of(planes: Sequence[Plane], sources: Sources) -> list[Any]:
+    """The first window of each plane: one transformation for all, or one for those that share it."""
+    shared: dict[tuple[float, float, str], list[Plane]] = {}
+    for plane in planes:
+        if (window := window_of(plane)) is not None:
+            function = str(frame_value(plane.instance, plane.frame, "VOILUTFunction") or "")
+            shared.setdefault((*window, function if function in _FUNCTIONS else ""), []).append(plane)
+    made = []
+    for (centre, width, function), group in shared.items():
+        item: Any = hd.pr.SoftcopyVOILUTTransformation(centre, width, voi_lut_function=function or None)
+        if len(group) < len(planes):
+            item.ReferencedImageSequence = _references(group, sources)
+        made.append(item)
+    return made
+
+
+def _references(planes: Sequence[Plane], sources: Sources) -> list[Dataset]:
+    items: dict[str, Dataset] = {}
+    for plane in planes:
+        item = items.setdefault(str(plane.instance.SOPInstanceUID), reference(plane.instance))
+        if sources.is_multiframe(plane.instance):
+            item.ReferencedFrameNumber = [*_several(item.get("ReferencedFrameNumber")), plane.frame]
+    return list(items.values())
+
+
+def _several(value: Any) -> Sequence[int]:
+    return () if value is None else value if isinstance(value, Sequence) else (value,)
+
+
 def srgb() -> bytes:
     """The colour space that an image without a profile is taken to be in, as an input profile (PS3.3 C.11.15.1.1)
     and without the time of its making."""
@@ -89,8 +176,9 @@ def srgb() -> bytes:
 
 
 def _rescale(plane: Plane) -> tuple[str, str]:
-    slope, intercept = (frame_value(plane.instance, plane.frame, word) for word in ("RescaleSlope", "RescaleIntercept"))
-    return str(slope), str(intercept)
+    told = (frame_value(plane.instance, plane.frame, word) for word in ("RescaleSlope", "RescaleIntercept"))
+    slope, intercept = ("" if value is None else str(value) for value in told)
+    return slope, intercept
 
 
 def _annotation(findings: Sequence[Finding], sources: Sources, plane: int, layer: Any, author: Authorship) -> Any:

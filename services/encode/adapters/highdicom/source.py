@@ -22,6 +22,15 @@ _UNREADABLE = (InvalidDicomError, EOFError, ValueError, TypeError, LookupError, 
 
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality", "Rows", "Columns")
 GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+_OF_A_SLIDE = (
+    "FrameOfReferenceUID",
+    "ImageOrientationSlide",
+    "SharedFunctionalGroupsSequence",
+    "TotalPixelMatrixColumns",
+    "TotalPixelMatrixOriginSequence",
+    "TotalPixelMatrixRows",
+)
+"""Without these nobody knows where a tile lies on the slide; early converters left some out."""
 _EMPTY_IF_MISSING = (
     "PatientID",
     "PatientName",
@@ -138,6 +147,11 @@ def read_sources(task: Task) -> Sources:
     layout = _layout(task, first)
     if layout is Layout.VOLUME and len({ds.get("FrameOfReferenceUID") for ds in read}) > 1:
         raise SourceUnusable("have more than one frame of reference")
+    if layout is Layout.SLIDE:
+        _refuse_without(_OF_A_SLIDE, read)
+        for ds in read:  # old converters leave the Optical Path module out, and highdicom counts what is in it
+            if "OpticalPathSequence" not in ds:
+                ds.OpticalPathSequence = [Dataset()]
     by_uid = {str(ds.SOPInstanceUID): ds for ds in read}
     planes = tuple(
         _plane(by_uid.get(task.original.sop_instance_uids.get(frame.sop_instance_uid, "")), frame.number, layout)
@@ -157,6 +171,11 @@ def read_sources(task: Task) -> Sources:
     if layout is Layout.VOLUME and not first.get("SliceThickness"):
         first.SliceThickness = f"{distance(planes):.10g}" if len(planes) > 1 else None
     return sources
+
+
+def _refuse_without(keywords: Sequence[str], read: Sequence[Dataset]) -> None:
+    if missing := [word for word in keywords if any(ds.get(word) in (None, "", []) for ds in read)]:
+        raise SourceUnusable(f"lack {', '.join(missing)}")
 
 
 def _beside(task: Task) -> tuple[tuple[Dataset, ...], ...]:
@@ -198,6 +217,7 @@ _GROUPS = {
     "PixelSpacing": "PixelMeasuresSequence",
     "RescaleSlope": "PixelValueTransformationSequence",
     "RescaleIntercept": "PixelValueTransformationSequence",
+    "RescaleType": "PixelValueTransformationSequence",
     "WindowCenter": "FrameVOILUTSequence",
     "WindowWidth": "FrameVOILUTSequence",
     "VOILUTFunction": "FrameVOILUTSequence",
@@ -220,13 +240,13 @@ def window_of(plane: Plane) -> tuple[float, float] | None:
     centre, width = (
         number_of(frame_value(plane.instance, plane.frame, word)) for word in ("WindowCenter", "WindowWidth")
     )
-    return (centre, width) if centre is not None and width else None
+    return (centre, width) if centre is not None and width is not None and width > 0 else None
 
 
 def number_of(value: object) -> float | None:
     """The first of the numbers of an attribute, or None."""
     first = value[0] if isinstance(value, Sequence) and not isinstance(value, str) and value else value
-    return float(first) if isinstance(first, str | int | float) else None
+    return float(first) if isinstance(first, str | int | float) and first != "" else None
 
 
 def _geometry(ds: Dataset, frame: int, keyword: str) -> tuple[float, ...]:
