@@ -82,7 +82,7 @@ async def test_what_is_no_data_set_is_refused_wherever_one_is_expected(mesh: Mes
         ("00741200", attribute("CS", None)),
         ("00741200", attribute("CS", "")),
         ("00741200", attribute("CS", "SOON")),
-        ("00404011", attribute("DT", "soon")),
+        ("00404008", attribute("DT", "soon")),
         ("00404011", attribute("DT", "20269921")),
         ("00404011", attribute("DT", "00010101000000+1400")),
     ],

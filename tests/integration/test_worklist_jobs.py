@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +227,16 @@ async def test_a_job_that_waits_for_a_person_takes_no_place(database_url: str) -
         await keep(jobs, job(step="quarantine"), job(id="c" * 32, series_instance_uid="9", state=JobState.WAITING))
         (admitted,) = await handlers.admit(later(1), rules=Rules(1, timedelta(hours=1)), jobs=jobs)
         assert (admitted.id, admitted.admitted_at) == ("c" * 32, later(1))
+
+
+async def test_a_job_waits_for_its_hour_and_holds_up_no_shadow(jobs: Jobs) -> None:
+    hour = datetime.now(UTC) + timedelta(hours=1)
+    await keep(jobs, replace(FULL, shadow="2.0.0"), job(state=JobState.WAITING, not_before=hour, admitted_at=None))
+    rules = Rules(4, timedelta(hours=1))
+    assert not await handlers.admit(hour - timedelta(seconds=1), rules=rules, jobs=jobs)
+    assert await jobs.shadow_waits()
+    (admitted,) = await handlers.admit(hour, rules=rules, jobs=jobs)
+    assert (admitted.id, admitted.not_before) == ("a" * 32, hour)
 
 
 async def test_what_ended_long_ago_is_deleted_unless_somebody_has_locked_it(database_url: str) -> None:
