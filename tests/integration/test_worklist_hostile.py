@@ -137,6 +137,21 @@ async def test_a_request_that_makes_no_sense_has_an_answer(ups: Ups, method: str
     assert (await ups.ask(method, path)).status_code == status
 
 
+async def test_a_resource_says_all_that_it_can_do(ups: Ups) -> None:
+    made = await ups.create()
+    for path, allow in (
+        ("/workitems", "GET, HEAD, OPTIONS, POST"),
+        (f"/workitems/{made}", "GET, HEAD, OPTIONS, POST"),
+        (f"/workitems/{made}/state", "OPTIONS, PUT"),
+        (f"/workitems/{made}/subscribers/A", "DELETE, OPTIONS, POST"),
+    ):
+        for method, status in (("OPTIONS", 204), ("PATCH", 405)):
+            reply = await ups.ask(method, path)
+            assert (reply.status_code, reply.headers["allow"]) == (status, allow)
+    head = await ups.ask("HEAD", f"/workitems/{made}")
+    assert (head.status_code, head.content, head.headers["content-type"]) == (200, b"", JSON)
+
+
 async def test_the_address_of_a_channel_is_one_that_can_be_opened(ups: Ups) -> None:
     made = await ups.create()
     reply = await ups.ask("POST", f"/workitems/{made}/subscribers/A%20B")
