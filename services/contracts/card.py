@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from services.contracts.schedule import Schedule, read_schedule
+
 ReadT = TypeVar("ReadT")
 
 
@@ -38,6 +40,14 @@ class ModelTask(StrEnum):
     CLASSIFICATION = "classification"
     MEASUREMENT = "measurement"
     IMAGE_TO_IMAGE = "image-to-image"
+
+
+class RulePriority(StrEnum):
+    """How urgent what the rule brings is."""
+
+    STAT = "stat"
+    ROUTINE = "routine"
+    LOW = "low"
 
 
 class InputKind(StrEnum):
@@ -165,6 +175,10 @@ class ModelCard:
     """Which series it takes: CEL over `series`: its DICOM keywords, and `instances`."""
     automatic: bool
     """Whether it runs on each such series as it comes; else where somebody asks for it."""
+    priority: RulePriority
+    """Of the jobs that the rule brings; who asks for a run says its own."""
+    schedule: Schedule | None
+    """When they may begin; at once where there is none."""
     labels: tuple[Label, ...]
     measurements: tuple[Measurement, ...]
     timeout_seconds: float
@@ -204,6 +218,8 @@ class ModelCard:
             **{key: str(_required(card, key)) for key in _TEXTS},
             task=_read("task", ModelTask, _required(card, "task")),
             automatic=_read("automatic", _yes_or_no, card.get("automatic", True)),
+            priority=_read("priority", RulePriority, card.get("priority", RulePriority.ROUTINE)),
+            schedule=_read("schedule", read_schedule, card["schedule"]) if card.get("schedule") else None,
             labels=_read("labels", _labels, card.get("labels", ())),
             measurements=_read("measurements", _measurements, card.get("measurements", ())),
             timeout_seconds=_read("timeout_seconds", float, card.get("timeout_seconds", 120)),

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from services.chassis import database, rpc
 from services.chassis.bus import connected
@@ -68,7 +69,14 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     notifications = ItemNotifications(url, frame.log)
     progress = Progress(jobs=jobs, journal=frame.log)
     await bus.overhear(subjects.JOB_PROGRESSED, hear_progress(progress))
-    consumers = subscriptions(catalogue=catalogue, archive=archive, jobs=jobs, journal=frame.log, dicomweb=dicomweb)
+    consumers = subscriptions(
+        catalogue=catalogue,
+        archive=archive,
+        jobs=jobs,
+        journal=frame.log,
+        dicomweb=dicomweb,
+        zone=ZoneInfo(settings.time_zone) if settings.time_zone else None,
+    )
     ups = partial(
         workitems_api.router,
         items=items,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from functools import partial
 from uuid import uuid4
 
@@ -46,6 +46,7 @@ async def select(
     jobs: Jobs,
     journal: Journal,
     dicomweb: str = "",
+    zone: tzinfo | None = UTC,
 ) -> None:
     """A series has settled: a job of each model whose rule selects it, unless a job of ours has made the series.
 
@@ -70,7 +71,7 @@ async def select(
             if card.more_inputs
         }
         runnable = [card for card in cards if card.name not in beside or not beside[card.name].missing]
-        decide = partial(_decide, jobs=jobs, shadows=shadows, dicomweb=dicomweb)
+        decide = partial(_decide, jobs=jobs, shadows=shadows, dicomweb=dicomweb, zone=zone)
         decided = []
         for card in (card for card in cards if card.more_inputs):
             of_model = by_name[card.name]
@@ -116,6 +117,7 @@ async def _decide(
     jobs: Jobs,
     shadows: Mapping[str, str],
     dicomweb: str,
+    zone: tzinfo | None,
 ) -> Decision:
     """The jobs of models on a series that has settled, with what they take beside it."""
     at, trace_id, trace_parent = now(), telemetry.trace_id(), trace_parent_now()
@@ -132,6 +134,7 @@ async def _decide(
             inputs={name: chosen.series for name, chosen in beside.items()},
             chosen={name: chosen.named for name, chosen in beside.items()},
             shadows=shadows,
+            zone=zone,
         )
         facts = [fact for job in ruling.superseded for fact in cancelled_facts(job, _SELF, "superseded")]
         facts += [(audit(job, _SELF, "requested"), None) for job in ruling.requested]
@@ -152,7 +155,7 @@ async def admit(at: datetime, *, rules: Rules, jobs: Jobs) -> Sequence[Job]:
         after = model.admitted(job, at)
         return Decision((after,), ((_requested(after), f"{job.id}.{job.attempt}.requested"),))
 
-    return await jobs.decide_on_waiting(rules.most, lambda waiting, busy: pick(waiting, busy, at, rules), decide)
+    return await jobs.decide_on_waiting(at, rules.most, lambda waiting, busy: pick(waiting, busy, at, rules), decide)
 
 
 async def expire(at: datetime, *, jobs: Jobs, journal: Journal) -> None:

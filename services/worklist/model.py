@@ -116,6 +116,7 @@ class Job:
         position: grows with every new job; 0 before the job is kept.
         inputs: the series that it takes beside the one that it is about.
         chosen: the names of those inputs whose series a person chose.
+        not_before: when it may begin; None for at once.
     """
 
     id: str
@@ -152,6 +153,7 @@ class Job:
     position: int = 0
     inputs: tuple[InputSeries, ...] = ()
     chosen: tuple[str, ...] = ()
+    not_before: datetime | None = None
 
     @property
     def line(self) -> Line:
@@ -308,6 +310,7 @@ def retried(job: Job, of_series: Iterable[Job]) -> Job:
         reason="",
         attempt=job.attempt + 1,
         deadline=None,
+        not_before=None,
         admitted_at=None,
         released_at=None,
         inferred_at=None,

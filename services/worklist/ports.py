@@ -65,6 +65,7 @@ class Jobs(Protocol):
 
     async def decide_on_waiting(
         self,
+        at: datetime,
         most: int,
         pick: Callable[[Sequence[Waiting], InWork], Sequence[str]],
         decide: Callable[[Job], Decision],
@@ -72,6 +73,7 @@ class Jobs(Protocol):
         """Keep and say what `decide` makes of the waiting jobs that `pick` picks, by what is in work.
 
         Args:
+            at: the time; what may not begin yet is left.
             most: so many of each sender and priority are looked at, oldest first.
         """
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
+from typing import Final
 
-from services.contracts.card import ModelCard, PackageKind
+from services.contracts.card import ModelCard, PackageKind, RulePriority
 from services.contracts.events import InputSeries, SeriesSettled
-from services.worklist.model import Job, JobState, Line, Performer, cancelled, line_of, replaces
+from services.worklist.model import Job, JobState, Line, Performer, Priority, cancelled, line_of, replaces
+from services.worklist.windows import opens
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ def rule(
     inputs: Mapping[str, tuple[InputSeries, ...]] | None = None,
     chosen: Mapping[str, tuple[str, ...]] | None = None,
     shadows: Mapping[str, str] | None = None,
+    zone: tzinfo | None = UTC,
 ) -> Ruling:
     """One job for each model that selects the series, unless it is there or a newer revision is.
 
@@ -42,6 +45,7 @@ def rule(
         inputs: what a model takes beside the series, by its name.
         chosen: the names of those inputs whose series a person chose, by the model's name.
         shadows: by the name of a model, the version that runs beside the one in use.
+        zone: of the site's clock, by which the schedules of cards go.
     """
     requested: list[Job] = []
     superseded: list[Job] = []
@@ -76,10 +80,19 @@ def rule(
                 run=max((job.run + 1 for job in same), default=0),
                 inputs=beside,
                 chosen=by_hand,
+                priority=_PRIORITIES[card.priority],
+                not_before=opens(card.schedule, at, zone) if card.schedule else None,
                 shadow=(shadows or {}).get(card.name, ""),
             )
         )
     return Ruling(tuple(requested), tuple(superseded))
+
+
+_PRIORITIES: Final = {
+    RulePriority.STAT: Priority.HIGH,
+    RulePriority.ROUTINE: Priority.MEDIUM,
+    RulePriority.LOW: Priority.LOW,
+}
 
 
 def _does(job: Job, inputs: tuple[InputSeries, ...], line: Line) -> bool:

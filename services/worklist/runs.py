@@ -27,6 +27,7 @@ class Wish:
         series_instance_uid: "" for every series of the study that the model's rule selects.
         force: make it again, also where it is there.
         inputs: series by the names of the model's further inputs, where its rules are not to choose.
+        not_before: when it may begin; None for at once.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Wish:
     deadline: datetime | None = None
     force: bool = False
     inputs: Mapping[str, str] = field(default_factory=dict)
+    not_before: datetime | None = None
 
 
 async def ask(
@@ -190,6 +192,7 @@ async def _one(
             sender=source.study_instance_uid if principal.subject == "local" else principal.subject,
             run=max((each.run + 1 for each in same), default=0),
             deadline=wish.deadline,
+            not_before=wish.not_before,
             inputs=beside.series,
             chosen=beside.named,
             shadow=candidate.shadow if not any(_counts(each, candidate.shadow) for each in same) else "",
@@ -202,12 +205,15 @@ async def _one(
 
 
 def _kept(there: Job, wish: Wish, beside: Chosen, principal: Principal) -> tuple[Job, Facts]:
-    """A job that does what is asked: if that is more urgent, it is from now on, and what a person chooses stays."""
+    """A job that does what is asked: as urgent and as soon as that is, and what a person chooses stays."""
     after, facts = there, []
     chosen = tuple(one.name for one in there.inputs if one.name in {*there.chosen, *beside.named})
     if chosen != there.chosen:
         after = replace(after, chosen=chosen)
         facts.append((handlers.audit(there, principal, "input-chosen"), None))
+    if wish.not_before is None and there.not_before is not None and there.state is JobState.WAITING:
+        after = replace(after, not_before=None)
+        facts.append((handlers.audit(there, principal, "brought-forward"), None))
     if wish.priority.rank < there.priority.rank and not there.state.ended:
         after = replace(after, priority=wish.priority)
         facts.append((handlers.audit(there, principal, "hurried"), None))

@@ -24,5 +24,7 @@ class Settings(BusSettings, DatabaseSettings, ServiceSettings):
     """So many jobs are in work at a time, from their request to their inference; the others wait for their turn."""
     patience_seconds: float = Field(default=900.0, gt=0)
     """A job that has waited so long counts as of the next higher priority, so that none waits for ever."""
+    time_zone: str = ""
+    """The site's clock, by which the schedules of model cards go, such as Europe/Berlin; else that of the machine."""
     workitem_days: float = Field(default=30.0, gt=0)
     """Work items that ended so long ago are deleted, unless a subscriber has locked them."""

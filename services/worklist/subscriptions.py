@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, tzinfo
 from typing import TypeVar
 
 from services.chassis.bus import Delivery, Subscription
@@ -37,9 +38,20 @@ _FACTS: tuple[tuple[subjects.Stream, type[JobFact]], ...] = (
 
 
 def subscriptions(
-    *, catalogue: Catalogue, archive: SeriesArchive, jobs: Jobs, journal: Journal, dicomweb: str
+    *,
+    catalogue: Catalogue,
+    archive: SeriesArchive,
+    jobs: Jobs,
+    journal: Journal,
+    dicomweb: str,
+    zone: tzinfo | None = UTC,
 ) -> list[Subscription]:
-    """A durable consumer for each subject; `dicomweb` is where work items say that series are read."""
+    """A durable consumer for each subject.
+
+    Args:
+        dicomweb: where work items say that series are read.
+        zone: of the site's clock.
+    """
 
     async def on_settled(delivery: Delivery) -> None:
         settled = _read(SeriesSettled, delivery.data)
@@ -50,6 +62,7 @@ def subscriptions(
             jobs=jobs,
             journal=journal,
             dicomweb=dicomweb,
+            zone=zone,
         )
 
     def on_fact(kind: type[JobFact]) -> Callable[[Delivery], Awaitable[None]]:

@@ -27,6 +27,7 @@ from services.worklist.ups.searching import Search
 from services.worklist.ups.states import Changed
 from services.worklist.ups.table import FILTERED_WORKLIST, WORKLIST
 
+_START = "ScheduledProcedureStepStartDateTime"
 _EXPIRATION = "ScheduledProcedureStepExpirationDateTime"
 
 
@@ -70,6 +71,7 @@ async def create(
             asked.series_instance_uid,
             Priority(first(given, "ScheduledProcedureStepPriority")),
             _deadline(given),
+            not_before=_start(given, at),
         )
         await runs.for_item(
             wish,
@@ -187,10 +189,10 @@ def _plain(given: DicomJson, tag: str) -> str:
 
 
 def _rescheduled(job: Job, item: WorkItem) -> Job | None:
-    """The job, if its work item says another priority or deadline."""
+    """The job, if its work item says another priority, start or deadline."""
     priority = Priority(first(item.attributes, "ScheduledProcedureStepPriority"))
-    deadline = _deadline(item.attributes)
-    after = replace(job, priority=priority, deadline=deadline)
+    start, deadline = _start(item.attributes, handlers.now()), _deadline(item.attributes)
+    after = replace(job, priority=priority, deadline=deadline, not_before=start)
     return None if job.state.ended or after == job else after
 
 
@@ -207,6 +209,12 @@ def _led(job: Job, item: WorkItem, at: datetime) -> Job | None:
             return model.cancelled(job, "performer-cancelled", "its performer cancelled the work item", at)
         case _:
             return None
+
+
+def _start(attributes: DicomJson, at: datetime) -> datetime | None:
+    """When a work item is to begin, if that is still to come."""
+    start = moment_of(first(attributes, _START), first(attributes, "TimezoneOffsetFromUTC"))
+    return start if start and start > at else None
 
 
 def _deadline(attributes: DicomJson) -> datetime | None:

@@ -82,7 +82,7 @@ async def test_what_is_no_data_set_is_refused_wherever_one_is_expected(mesh: Mes
         ("00741200", attribute("CS", None)),
         ("00741200", attribute("CS", "")),
         ("00741200", attribute("CS", "SOON")),
-        ("00404011", attribute("DT", "soon")),
+        ("00404008", attribute("DT", "soon")),
         ("00404011", attribute("DT", "20269921")),
         ("00404011", attribute("DT", "00010101000000+1400")),
     ],
@@ -135,6 +135,21 @@ async def test_a_key_with_many_stars_costs_no_more_than_its_length(ups: Ups) -> 
 )
 async def test_a_request_that_makes_no_sense_has_an_answer(ups: Ups, method: str, path: str, status: int) -> None:
     assert (await ups.ask(method, path)).status_code == status
+
+
+async def test_a_resource_says_all_that_it_can_do(ups: Ups) -> None:
+    made = await ups.create()
+    for path, allow in (
+        ("/workitems", "GET, HEAD, OPTIONS, POST"),
+        (f"/workitems/{made}", "GET, HEAD, OPTIONS, POST"),
+        (f"/workitems/{made}/state", "OPTIONS, PUT"),
+        (f"/workitems/{made}/subscribers/A", "DELETE, OPTIONS, POST"),
+    ):
+        for method, status in (("OPTIONS", 204), ("PATCH", 405)):
+            reply = await ups.ask(method, path)
+            assert (reply.status_code, reply.headers["allow"]) == (status, allow)
+    head = await ups.ask("HEAD", f"/workitems/{made}")
+    assert (head.status_code, head.content, head.headers["content-type"]) == (200, b"", JSON)
 
 
 async def test_the_address_of_a_channel_is_one_that_can_be_opened(ups: Ups) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from services.chassis.log import Log
 from services.chassis.outbox import Outbox
 from services.contracts.events import InputSeries, JobCancelled, JobInferred, Result
 from services.worklist import handlers
+from services.worklist.adapters import notifications
 from services.worklist.adapters.postgres import PostgresJobs
 from services.worklist.adapters.workitems import PostgresWorkItems
 from services.worklist.errors import JobConflictError
@@ -29,6 +30,7 @@ from services.worklist.ups import states
 from services.worklist.ups.item import StepState
 from services.worklist.ups.making import new_item
 from services.worklist.ups.refusals import WorkItemRefusedError
+from services.worklist.ups.table import WORKLIST
 from tests.integration.ups_client import workitem
 from tests.unit.worklist.samples import (
     SERIES,
@@ -229,6 +231,16 @@ async def test_a_job_that_waits_for_a_person_takes_no_place(database_url: str) -
         assert (admitted.id, admitted.admitted_at) == ("c" * 32, later(1))
 
 
+async def test_a_job_waits_for_its_hour_and_holds_up_no_shadow(jobs: Jobs) -> None:
+    hour = datetime.now(UTC) + timedelta(hours=1)
+    await keep(jobs, replace(FULL, shadow="2.0.0"), job(state=JobState.WAITING, not_before=hour, admitted_at=None))
+    rules = Rules(4, timedelta(hours=1))
+    assert not await handlers.admit(hour - timedelta(seconds=1), rules=rules, jobs=jobs)
+    assert await jobs.shadow_waits()
+    (admitted,) = await handlers.admit(hour, rules=rules, jobs=jobs)
+    assert (admitted.id, admitted.not_before) == ("a" * 32, hour)
+
+
 async def test_what_ended_long_ago_is_deleted_unless_somebody_has_locked_it(database_url: str) -> None:
     async with AsyncExitStack() as parts:
         await postgres(database_url, parts)
@@ -292,3 +304,46 @@ async def test_what_a_person_chose_stays_beside_what_the_rule_chooses_through_re
         (2, "1.1", ("prior",), 0, False),
         (2, "3.1", (), 1, False),
     ]
+
+
+async def test_who_subscribes_to_a_long_list_hears_of_all_of_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notifications, "_MOST_WAITING", 600)
+    many = 1500
+    async with AsyncExitStack() as parts:
+        await postgres(database_url, parts)
+        pool = await parts.enter_async_context(
+            database.connected(database_url, schema="worklist", size=2, health=Health())
+        )
+        items = PostgresWorkItems(pool, SilentOutbox(pool), dicomweb="", moved=lambda: None)
+        await items.create(new_item("1.1", workitem(t00081195=None), later(0)), ())
+        await pool.execute(
+            "INSERT INTO workitems (uid, state, transaction_uid, job_id, created_at, attributes, progress)"
+            " SELECT '1.2.' || n, state, '', '', created_at, attributes, progress"
+            " FROM workitems, generate_series(2, $1) AS n",
+            many,
+        )
+        await items.subscribe("1.1", "WATCHER", (), locked=False)
+        told, stopping = notifications.ItemNotifications(database_url, Log("test")), asyncio.Event()
+        keeping = asyncio.create_task(told.keep(stopping))
+        heard: set[str] = set()
+
+        async def listen() -> None:
+            async with told.listen("WATCHER") as messages:
+                async for message in messages:
+                    heard.add(message["00001000"]["Value"][0])
+                    if len(heard) == many:
+                        return
+
+        listening = asyncio.create_task(listen())
+        while not heard:  # until it is connected
+            await items.subscribe("1.1", "WATCHER", (), locked=False)
+            await asyncio.sleep(0.05)
+        await items.subscribe_all(WORKLIST, "WATCHER", "", (), locked=True)
+        await listening
+        assert len(heard) == many
+        locked = await pool.fetch("SELECT locked FROM subscriptions ORDER BY locked")
+        assert [row["locked"] for row in locked].count(False) == 1, "what was said of the single one stays"
+        stopping.set()
+        await keeping

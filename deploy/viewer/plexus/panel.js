@@ -77,7 +77,7 @@ const named = (result, results) => {
 function said(job, beside = '') {
   switch (job.state) {
     case 'waiting':
-      return 'Queued';
+      return job.not_before ? `Queued for ${when(job.not_before)}` : 'Queued';
     case 'claimed':
       return 'Taken by a performer outside';
     case 'completed':

@@ -6,7 +6,7 @@ Who changes a work item of a job has locked the job first.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -41,6 +41,15 @@ _TELL = """
 WITH told AS (
     INSERT INTO workitem_events (ae_titles, message)
     SELECT array_agg(ae_title), $2::jsonb FROM subscriptions WHERE uid = $1 HAVING count(*) > 0
+    RETURNING position
+)
+SELECT pg_notify($3, position::text) FROM told
+"""
+
+_TELL_ONE = """
+WITH told AS (
+    INSERT INTO workitem_events (ae_titles, message)
+    SELECT $1, message::jsonb FROM unnest($2::text[]) WITH ORDINALITY AS each (message, place) ORDER BY place
     RETURNING position
 )
 SELECT pg_notify($3, position::text) FROM told
@@ -116,6 +125,17 @@ async def follow(connection: Connection, job: Job, dicomweb: str, *, but: str = 
             await change(connection, item, steps, ())
 
 
+async def subscribe_new(connection: Connection, uids: Sequence[str], ae_title: str, *, locked: bool) -> None:
+    """Subscribe to the work items to which `ae_title` has no subscription; what it said of single ones stays."""
+    await connection.execute(
+        "INSERT INTO subscriptions (uid, ae_title, locked) SELECT uid, $2, $3 FROM unnest($1::text[]) AS uid"
+        " ON CONFLICT (uid, ae_title) DO NOTHING",
+        uids,
+        ae_title,
+        locked,
+    )
+
+
 async def subscribe(connection: Connection, uid: str, ae_title: str, *, locked: bool) -> None:
     """Subscribe to a work item, or change the lock of a subscription."""
     await connection.execute(
@@ -133,14 +153,10 @@ async def tell(connection: Connection, told: Iterable[Report]) -> None:
         await connection.execute(_TELL, report.uid, json.dumps(report.message), EVENTS)
 
 
-async def tell_one(connection: Connection, ae_title: str, report: Report) -> None:
+async def tell_one(connection: Connection, ae_title: str, told: Iterable[Report]) -> None:
     """Tell one of them."""
-    place = await connection.fetchval(
-        "INSERT INTO workitem_events (ae_titles, message) VALUES ($1, $2::jsonb) RETURNING position",
-        [ae_title],
-        json.dumps(report.message),
-    )
-    await connection.execute("SELECT pg_notify($1, $2)", EVENTS, str(place))
+    messages = [json.dumps(report.message) for report in told]
+    await connection.execute(_TELL_ONE, [ae_title], messages, EVENTS)
 
 
 def _parted(attributes: DicomJson) -> tuple[str, str]:

@@ -22,6 +22,8 @@ from services.worklist.ups.reports import server_status
 
 _RECONNECT_SECONDS = 0.5
 _CHECK_SECONDS = 5.0
+_AT_A_TIME = 500
+_PATIENCE_SECONDS = 0.1
 _MOST_WAITING = 10_000
 """Of one listener: one that does not read is let go, as if its line were cut."""
 
@@ -102,6 +104,13 @@ class ItemNotifications:
 
     async def _pass_on(self, connection: asyncpg.Connection, announced: list[int]) -> None:
         self._last = max(self._last or 0, *announced)
+        for start in range(0, len(announced), _AT_A_TIME):
+            await self._pass_some_on(connection, announced[start : start + _AT_A_TIME])
+            # Who subscribes to a long list at once hears of all of it: it is waited for, but not for long.
+            if any(queue.qsize() > _MOST_WAITING / 2 for queues in self._listeners.values() for queue in queues):
+                await asyncio.sleep(_PATIENCE_SECONDS)
+
+    async def _pass_some_on(self, connection: asyncpg.Connection, announced: list[int]) -> None:
         wanted = [ae_title for ae_title, queues in self._listeners.items() if queues]
         if not wanted:
             return

@@ -24,7 +24,7 @@ from services.worklist.turns import InWork, Waiting
 _WAITING = """
 SELECT id, priority, sender, requested_at, position FROM (
     SELECT *, row_number() OVER (PARTITION BY sender, priority ORDER BY position) AS place
-    FROM jobs WHERE state = 'waiting' AND performer = 'mesh'
+    FROM jobs WHERE state = 'waiting' AND performer = 'mesh' AND (not_before IS NULL OR not_before <= $2)
 ) AS each WHERE place <= $1
 """
 # A job that waits for a person takes no place: others would wait with it.
@@ -32,11 +32,12 @@ _IN_WORK = """
 SELECT sender, priority, count(*) AS jobs FROM jobs
 WHERE state IN ('requested', 'released') AND performer = 'mesh' AND step <> 'quarantine' GROUP BY sender, priority
 """
-# One that waits for a person is left out here, too: it may wait for days.
+# One that waits for a person is left out here, too: it may wait for days. So is one that waits for its hour.
 _NO_JOB_UNFINISHED = """
 NOT EXISTS (
     SELECT FROM jobs
     WHERE state IN ('waiting', 'requested', 'released', 'inferred') AND performer = 'mesh' AND step <> 'quarantine'
+    AND NOT (state = 'waiting' AND coalesce(not_before > now(), false))
 )
 """
 _WANTS_A_SHADOW = "state = 'completed' AND shadow <> '' AND shadowed_at IS NULL"
@@ -95,6 +96,7 @@ class PostgresJobs:
 
     async def decide_on_waiting(
         self,
+        at: datetime,
         most: int,
         pick: Callable[[Sequence[Waiting], InWork], Sequence[str]],
         decide: Callable[[Job], Decision],
@@ -110,7 +112,7 @@ class PostgresJobs:
             in_work = {(row["sender"], Priority(row["priority"])): row["jobs"] for row in counted}
             waiting = [
                 Waiting(row["id"], Priority(row["priority"]), row["sender"], row["requested_at"], row["position"])
-                for row in await connection.fetch(_WAITING, most)
+                for row in await connection.fetch(_WAITING, most, at)
             ]
             picked = pick(waiting, in_work)
             kept = await self._decide_on_all(connection, names.SPAN_ADMIT, picked, JobState.WAITING, decide)

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 
 import asyncpg
 
+from services.chassis import database
 from services.chassis.outbox import Outbox
 from services.worklist.adapters import items, rows
 from services.worklist.adapters.rows import Connection
@@ -82,10 +83,9 @@ class PostgresWorkItems:
         found: list[WorkItem] = []
         async with self._transaction() as connection:
             passed = 0
-            async for item in _matching(connection, search.conditions):
-                passed += 1
-                if passed > search.offset:
-                    found.append(item)
+            async for batch in _matching(connection, search.conditions):
+                found += batch[max(search.offset - passed, 0) :]
+                passed += len(batch)
                 if len(found) > search.limit:
                     break
             await self._say(connection, facts(len(found[: search.limit])))
@@ -99,7 +99,7 @@ class PostgresWorkItems:
             if item is None:
                 raise await self._absent(connection, uid)
             await items.subscribe(connection, uid, ae_title, locked=locked)
-            await items.tell_one(connection, ae_title, reports.state_report(item))
+            await items.tell_one(connection, ae_title, [reports.state_report(item)])
             await self._say(connection, facts)
         self._outbox.wake()
 
@@ -119,13 +119,11 @@ class PostgresWorkItems:
                 locked,
                 filter_,
             )
-            held = await connection.fetch("SELECT uid FROM subscriptions WHERE ae_title = $1", ae_title)
-            subscribed = {row["uid"] for row in held}
-            async for item in _matching(connection, conditions):
-                if item.uid not in subscribed:
-                    await items.subscribe(connection, item.uid, ae_title, locked=locked)
+            # Many at a time: nobody makes a work item, and so a job, while this lasts.
+            async for batch in _matching(connection, conditions):
+                await items.subscribe_new(connection, [item.uid for item in batch], ae_title, locked=locked)
                 if locked:
-                    await items.tell_one(connection, ae_title, reports.state_report(item))
+                    await items.tell_one(connection, ae_title, map(reports.state_report, batch))
             await self._say(connection, facts)
         self._outbox.wake()
 
@@ -185,25 +183,15 @@ class PostgresWorkItems:
             await self._outbox.append(connection, event, message_id=message_id)
 
 
-async def _matching(connection: Connection, conditions: Conditions) -> AsyncIterator[WorkItem]:
-    """The work items that match, oldest first: an index narrows, the rules decide."""
+async def _matching(connection: Connection, conditions: Conditions) -> AsyncIterator[list[WorkItem]]:
+    """The work items that match, oldest first, some at a time: an index narrows, the rules decide."""
     asked = exactly(conditions)
     state = asked.pop(_STATE, {}).get("Value", [""])[0]
     narrow = {tag: element for tag, element in asked.items() if tag not in items.PROGRESS}
-    last = 0
-    while True:
-        batch = await connection.fetch(
-            "SELECT * FROM workitems WHERE position > $1 AND ($2 = '' OR state = $2) AND attributes @> $3::jsonb"
-            " ORDER BY position LIMIT $4",
-            last,
-            state,
-            json.dumps(narrow),
-            _BATCH,
-        )
-        for row in batch:
-            item = items.item_of(row)
-            if matches(item.attributes, conditions):
-                yield item
-        if len(batch) < _BATCH:
-            return
-        last = batch[-1]["position"]
+    where, values = database.conditions({"state = ": state, "attributes @> ": json.dumps(narrow) if narrow else ""})
+    query = f"SELECT * FROM workitems WHERE {where} ORDER BY position"  # noqa: S608  # conditions of our own, above
+    cursor = await connection.cursor(query, *values)
+    while batch := await cursor.fetch(_BATCH):
+        found = map(items.item_of, batch)
+        if fitting := [item for item in found if matches(item.attributes, conditions)]:
+            yield fitting

@@ -102,6 +102,7 @@ class JobView(BaseModel):
     priority: Priority
     performer: Performer
     deadline: datetime | None
+    not_before: datetime | None
     admitted_at: datetime | None
     inputs: list[InputView]
     shadow: str

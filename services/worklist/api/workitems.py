@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any, Final
@@ -28,6 +29,7 @@ _UID: Final = re.compile(r"[0-9.]{1,64}", re.ASCII)
 _AE_TITLE: Final = re.compile(r"[ -\[\]-~]{1,16}", re.ASCII)
 """PS3.5 6.2: no backslash, no control character."""
 
+_METHODS: Final = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"))
 _REFUSALS_A_MINUTE: Final = 20
 """Of one address, code and work item: so many are on record, so that nobody can flood the log with them."""
 
@@ -80,9 +82,14 @@ def router(  # noqa: PLR0915  # a closure a transaction
 
         return answered
 
+    allowed: defaultdict[str, set[str]] = defaultdict(lambda: {"OPTIONS"})
+
     def route(path: str, method: str) -> Callable[[Endpoint], Endpoint]:
+        methods = {method, "HEAD"} if method == "GET" else {method}
+
         def add(endpoint: Endpoint) -> Endpoint:
-            routes.add_api_route(path, answering(endpoint), methods=[method], response_model=None)
+            routes.add_api_route(path, answering(endpoint), methods=sorted(methods), response_model=None)
+            allowed[path] |= methods
             return endpoint
 
         return add
@@ -168,7 +175,24 @@ def router(  # noqa: PLR0915  # a closure a transaction
         await workitems.suspend(uid, _ae_title(request), caller=_caller(request), items=items)
         return Response()
 
+    for path, methods in allowed.items():
+        others = sorted(_METHODS - methods | {"OPTIONS"})
+        routes.add_api_route(path, _allowing(methods), methods=others, response_model=None, include_in_schema=False)
     return routes
+
+
+def _allowing(methods: set[str]) -> Endpoint:
+    """What a resource can do (RFC 9110 9.3.7), also to who asks for what it cannot (15.5.6)."""
+    allow = {"Allow": ", ".join(sorted(methods))}
+
+    async def answer_others(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers=allow)
+        refused = http.problem(405, "http", "Method Not Allowed")
+        refused.headers.update(allow)
+        return refused
+
+    return answer_others
 
 
 def _new_uid(request: Request) -> str:

@@ -8,7 +8,7 @@ from typing import Final, assert_never
 
 from services.dicom.dicom_json import DicomJson
 from services.worklist.model import Job, JobState, Step
-from services.worklist.ups.building import SCHEME, code, dataset, first, items, moment
+from services.worklist.ups.building import SCHEME, code, dataset, first, items, moment, moment_of
 from services.worklist.ups.item import StepState, WorkItem, changed
 from services.worklist.ups.making import item_uid, new_item, outputs
 from services.worklist.ups.states import UNSPECIFIED, canceled, claimed
@@ -36,7 +36,7 @@ def follow(item: WorkItem, job: Job, at: datetime, *, transaction_uid: str, dico
         return ()
     match job.state:
         case JobState.WAITING | JobState.CLAIMED:
-            return _prioritised(item, job, at)
+            return _rescheduled(item, job, at)
         case JobState.REQUESTED | JobState.RELEASED | JobState.INFERRED:
             return _in_progress(item, job, at, transaction_uid)
         case JobState.COMPLETED:
@@ -72,8 +72,14 @@ def percent(job: Job) -> float:
     return round(100 * (place + within) / len(steps), 1)
 
 
-def _prioritised(item: WorkItem, job: Job, at: datetime) -> Sequence[WorkItem]:
+def _rescheduled(item: WorkItem, job: Job, at: datetime) -> Sequence[WorkItem]:
     wanted = dataset(ScheduledProcedureStepPriority=job.priority.value)
+    start = moment_of(
+        first(item.attributes, "ScheduledProcedureStepStartDateTime"), first(item.attributes, "TimezoneOffsetFromUTC")
+    )
+    due = job.not_before or (at if start and start > at else start)
+    if due and due != start:
+        wanted |= dataset(ScheduledProcedureStepStartDateTime=moment(due))
     return () if wanted.items() <= item.attributes.items() else (changed(item, at, wanted),)
 
 

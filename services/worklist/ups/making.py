@@ -60,7 +60,7 @@ def item_of(
         ScheduledProcedureStepPriority=job.priority.value,
         ProcedureStepLabel=f"{card.title} {card.version}"[:64],
         WorklistLabel=WORKLIST_LABEL,
-        ScheduledProcedureStepStartDateTime=moment(job.requested_at),
+        ScheduledProcedureStepStartDateTime=moment(job.not_before or job.requested_at),
         ScheduledProcedureStepExpirationDateTime=moment(job.deadline) if job.deadline else "",
         ScheduledWorkitemCodeSequence=[code(card.name, SCHEME, card.title)],
         InputReadinessState="READY",

@@ -134,6 +134,7 @@ class MemoryJobs:
 
     async def decide_on_waiting(
         self,
+        at: datetime,
         most: int,
         pick: Callable[[Sequence[Waiting], InWork], Sequence[str]],
         decide: Callable[[Job], Decision],
@@ -141,7 +142,7 @@ class MemoryJobs:
         waiting = [
             Waiting(job.id, job.priority, job.sender, job.requested_at, job.position)
             for job in self.jobs.values()
-            if job.state is JobState.WAITING
+            if job.state is JobState.WAITING and (job.not_before is None or job.not_before <= at)
         ]
         in_work = Counter((job.sender, job.priority) for job in self.jobs.values() if job.state is JobState.REQUESTED)
         return [job for each in pick(waiting, in_work) for job in self._keep(decide(self.jobs[each])).jobs]
@@ -158,7 +159,7 @@ class MemoryJobs:
         return self._keep(decide(waiting)).jobs[0] if waiting else None
 
     def _shadow(self) -> Job | None:
-        if not all(job.state.ended for job in self.jobs.values()):
+        if not all(job.state.ended or job.not_before for job in self.jobs.values()):
             return None
         waiting = (job for job in self.jobs.values() if job.shadow and not job.shadowed_at)
         return next((job for job in waiting if job.state is JobState.COMPLETED), None)

@@ -53,6 +53,7 @@ FIELDS = [
     "priority",
     "performer",
     "deadline",
+    "not_before",
     "admitted_at",
     "inputs",
     "shadow",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -19,7 +20,9 @@ from services.worklist.inputs import same_patient
 from services.worklist.model import Job, JobState, Priority
 from services.worklist.offering import offers
 from services.worklist.ports import Attributes, Candidate, Jobs, Series
-from services.worklist.ups.building import items
+from services.worklist.turns import Rules
+from services.worklist.ups.building import first, items, moment_of
+from services.worklist.ups.item import WorkItem
 from services.worklist.ups.making import Input
 from tests.unit.worklist.samples import MemoryJobs, MemoryJournal, card
 
@@ -69,8 +72,8 @@ class Archive:
         return next((study for study, (_, _, series) in self.studies.items() if series_instance_uid in series), "")
 
 
-def candidate(selection: str, *more: dict[str, Any]) -> Candidate:
-    model = ModelCard.from_mapping({**card("change", selection=selection).source, "more_inputs": list(more)})
+def candidate(selection: str, *more: dict[str, Any], **told: Any) -> Candidate:
+    model = ModelCard.from_mapping({**card("change", selection=selection).source, "more_inputs": list(more), **told})
     rules = {one.name: compile_rule(one.selection) for one in model.more_inputs}
     return Candidate(model, compile_rule(selection), more=rules)
 
@@ -381,6 +384,29 @@ async def test_a_run_that_a_person_asks_for_has_the_revision_of_its_series() -> 
     archive.put("1", "20240101", "P", **{"1_1": CT})
     (job,) = await ask(jobs, archive, OPTIONAL, "1")
     assert job.revision == 1
+
+
+async def test_a_rule_says_how_urgent_and_when_and_who_asks_need_not_wait() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20240101", "P", **{"1_1": CT})
+    hour = (handlers.now() + timedelta(hours=2)).strftime("%H:00")
+    until = (handlers.now() + timedelta(hours=3)).strftime("%H:00")
+    night = candidate("true", priority="low", schedule={"from": hour, "until": until})
+    await settle(jobs, archive, night, "1", "1.1")
+    (job,) = jobs.jobs.values()
+    assert job.priority is Priority.LOW and job.not_before is not None
+    start = items_moment(jobs.items[0])
+    assert start == job.not_before and start.strftime("%H:00") == hour
+    rules = Rules(4, timedelta(hours=1))
+    assert await handlers.admit(handlers.now(), rules=rules, jobs=jobs) == []
+    (asked,) = await ask(jobs, archive, night, "1")
+    assert (asked.id, asked.not_before, asked.priority) == (job.id, None, Priority.MEDIUM)
+    (admitted,) = await handlers.admit(handlers.now(), rules=rules, jobs=jobs)
+    assert admitted.id == job.id
+
+
+def items_moment(item: WorkItem) -> datetime | None:
+    return moment_of(first(item.attributes, "ScheduledProcedureStepStartDateTime"))
 
 
 async def test_who_asks_for_what_waits_already_hurries_it_and_nobody_slows_it() -> None:
