@@ -60,7 +60,7 @@ async def choose(
     instances, then with the lowest Series Number. No series stands for two inputs.
 
     Args:
-        named: series by the names of inputs, which somebody chose whatever the rules say.
+        named: series by the names of inputs, which somebody chose whatever the rules say; "" for none.
 
     Raises:
         UnfitInputError: a series that somebody chose cannot be taken.
@@ -69,6 +69,10 @@ async def choose(
     _known(candidate, named)
     found: dict[str, Found] = {}
     for one in candidate.card.more_inputs:
+        if one.name in named and not named[one.name]:
+            if one.required:
+                raise UnfitInputError(f"{candidate.card.name} cannot do without {one.name}")
+            continue
         if one.name in named:
             found[one.name] = await _as_said(one.name, named[one.name], main, archive)
             continue
@@ -80,7 +84,7 @@ async def choose(
         tuple(InputSeries(name, each.study, each.uid, each.series.digest) for name, each in found.items()),
         tuple([await _described(each, archive) for each in found.values()]),
         tuple(one for one in candidate.card.more_inputs if one.required and one.name not in found),
-        tuple(name for name in found if name in named),
+        tuple(one.name for one in candidate.card.more_inputs if one.name in named),
     )
 
 
@@ -122,7 +126,8 @@ def _known(candidate: Candidate, named: Mapping[str, str]) -> None:
     if strange := sorted(set(named) - set(names)):
         has = f"it has {', '.join(names)}" if names else "it takes one series"
         raise UnfitInputError(f"{candidate.card.name} has no input {', '.join(strange)}: {has}")
-    if len(set(named.values())) < len(named):
+    series = [uid for uid in named.values() if uid]
+    if len(set(series)) < len(series):
         raise UnfitInputError("one series is chosen for two inputs: each takes another one")
 
 

@@ -115,7 +115,7 @@ class Job:
         change: grows with every change of any job; 0 before the job is kept.
         position: grows with every new job; 0 before the job is kept.
         inputs: the series that it takes beside the one that it is about.
-        chosen: the names of those inputs whose series a person chose.
+        chosen: the names of the inputs whose series a person chose, or for which a person wanted none.
         not_before: when it may begin; None for at once.
     """
 
@@ -162,7 +162,7 @@ class Job:
 
 
 Line = tuple[tuple[str, str], ...]
-"""What a person chose: inputs by their names, each with its series. () is the line of the rules."""
+"""What a person chose: inputs by their names, each with its series, "" for none. () is the line of the rules."""
 
 
 def replaces(job: Job, inputs: Iterable[InputSeries], line: Line) -> bool:
@@ -174,7 +174,8 @@ def replaces(job: Job, inputs: Iterable[InputSeries], line: Line) -> bool:
 
 def line_of(inputs: Iterable[InputSeries], chosen: Sequence[str]) -> Line:
     """The line of a job with these inputs, of which a person chose some."""
-    return tuple((one.name, one.series_instance_uid) for one in inputs if one.name in chosen)
+    series = {one.name: one.series_instance_uid for one in inputs}
+    return tuple((name, series.get(name, "")) for name in sorted(chosen))
 
 
 @dataclass(frozen=True, slots=True)

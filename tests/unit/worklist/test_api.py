@@ -56,6 +56,7 @@ FIELDS = [
     "not_before",
     "admitted_at",
     "inputs",
+    "chosen",
     "shadow",
     "shadowed_at",
 ]

@@ -418,3 +418,19 @@ async def test_who_asks_for_what_waits_already_hurries_it_and_nobody_slows_it() 
     assert len(jobs.jobs) == 1
     assert (hurried.priority, same.priority) == (Priority.HIGH, Priority.HIGH)
     assert [fact.detail for fact, _ in jobs.said if isinstance(fact, AuditRecorded)][-1] == "hurried"
+
+
+async def test_a_person_may_want_none_where_the_model_can_do_without() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20240101", "P", **{"1_1": CT})
+    archive.put("4", "20260101", "P", **{"4_1": CT})
+    await settle(jobs, archive, OPTIONAL, "4", "4.1")
+    (without,) = await ask(jobs, archive, OPTIONAL, "4", inputs={"prior": ""})
+    (same,) = await ask(jobs, archive, OPTIONAL, "4", inputs={"prior": ""})
+    assert (without.inputs, without.chosen, without.id) == ((), ("prior",), same.id)
+    archive.digests["4.1"] = "more"
+    await settle(jobs, archive, OPTIONAL, "4", "4.1", revision=2)
+    newest = [(job.chosen, len(job.inputs)) for job in jobs.jobs.values() if job.revision == 2]
+    assert newest == [(("prior",), 0), ((), 1)]
+    with pytest.raises(UnfitInputError, match="change cannot do without prior"):
+        await ask(jobs, archive, PRIOR, "4", inputs={"prior": ""})
