@@ -93,6 +93,10 @@ async def select(
             main = replace(main, references=references)  # noqa: PLW2901  # the same, with what its work item names
             card = candidate.card
             decided.append(await decide(of_main, [card], main, {card.name: chosen}))
+        if several:
+            grown = choices.beside(settled, several, jobs=jobs, archive=archive, journal=journal)
+            async for candidate, of_main, main, chosen in grown:
+                decided.append(await decide(of_main, [candidate.card], main, {candidate.card.name: chosen}))
         changed = [job for decision in decided for job in decision.jobs]
         requested = [job for job in changed if not job.state.ended]
         span.set_attribute(names.MODEL, ",".join(job.model for job in requested))

@@ -96,7 +96,7 @@ async def takers(
         sources = {
             one.source
             for one in candidate.card.more_inputs
-            if _selects(candidate.more[one.name], series, candidate.card.name, journal)
+            if selects(candidate.more[one.name], series, candidate.card.name, journal)
         }
         studies = [arrived.study_instance_uid] if InputFrom.SAME_STUDY in sources else []
         if InputFrom.EARLIER_STUDIES in sources:
@@ -106,7 +106,7 @@ async def takers(
                 if uid == arrived.series_instance_uid:
                     continue
                 there = await _settled(study, uid, archive)
-                if there is None or not _selects(candidate.rule, there, candidate.card.name, journal):
+                if there is None or not selects(candidate.rule, there, candidate.card.name, journal):
                     continue
                 main = Input(study, uid, there.attributes)
                 chosen = await choose(candidate, main, archive=archive, journal=journal)
@@ -166,7 +166,7 @@ async def fitting(
         found = []
         for uid in await archive.series_of(study):
             series = await _settled(study, uid, archive) if uid != main.series_instance_uid else None
-            if series is not None and _selects(rule, series, wanted.name, journal):
+            if series is not None and selects(rule, series, wanted.name, journal):
                 found.append(Found(study, uid, series))
         for each in sorted(found, key=_order):
             yield each
@@ -224,7 +224,8 @@ def _is_before(one: tuple[str, str], other: tuple[str, str]) -> bool:
     return bool(one[1]) and bool(other[1]) and one[1] < other[1]
 
 
-def _selects(rule: Rule, series: Series, model: str, journal: Journal) -> bool:
+def selects(rule: Rule, series: Series, model: str, journal: Journal) -> bool:
+    """Whether a rule holds for a series; one that fails does not, and the log says whose."""
     try:
         return rule.selects(series.attributes, series.instances)
     except RuleFailedError as error:

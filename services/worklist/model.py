@@ -185,6 +185,7 @@ class JobQuery:
     Attributes:
         before: only jobs of a smaller position, for the next page; 0 for the first.
         since: only jobs that changed after this change.
+        beside: only jobs that take this series beside the one that they are about.
     """
 
     study_instance_uid: str = ""
@@ -195,6 +196,7 @@ class JobQuery:
     before: int = 0
     since: int = 0
     limit: int = 100
+    beside: str = ""
 
     def matches(self, job: Job) -> bool:
         """Whether a job is of those asked for, paging aside."""
@@ -204,6 +206,7 @@ class JobQuery:
             and self.model in ("", job.model)
             and self.state in (None, job.state)
             and self.job_id in ("", job.id)
+            and self.beside in ("", *(one.series_instance_uid for one in job.inputs))
         )
 
 
