@@ -31,7 +31,7 @@ from services.worklist.inputs import Chosen, choose, takers
 from services.worklist.model import Job, JobFact, Performer
 from services.worklist.ports import Attributes, Candidate, Decision, Facts, Jobs, Journal, SeriesArchive
 from services.worklist.results import maker_of
-from services.worklist.ruling import rule
+from services.worklist.ruling import performer_of, rule
 from services.worklist.turns import Rules, pick
 from services.worklist.ups.making import Input, item_of
 
@@ -200,8 +200,11 @@ async def hear(fact: JobFact, *, jobs: Jobs, journal: Journal) -> None:
         journal.warning("job.unknown", job_id=fact.job_id, subject=fact.subject)
 
 
-async def retry(job_id: str, *, principal: Principal, jobs: Jobs) -> Job:
-    """A person asks for a failed job once more.
+async def retry(job_id: str, *, principal: Principal, jobs: Jobs, candidates: Sequence[Candidate] = ()) -> Job:
+    """A person asks for a failed job once more. Who had claimed it has no right to it any more.
+
+    Args:
+        candidates: the models in use: they say who performs it.
 
     Raises:
         NoSuchJobError: there is none of this id.
@@ -213,7 +216,12 @@ async def retry(job_id: str, *, principal: Principal, jobs: Jobs) -> Job:
 
     def decide(of_series: Sequence[Job]) -> Decision:
         job = next(job for job in of_series if job.id == job_id)  # jobs are never deleted
-        after = replace(model.retried(job, of_series), trace_parent=trace_parent_now())
+        performers = {each.card.name: performer_of(each.card) for each in candidates}
+        after = replace(
+            model.retried(job, of_series),
+            performer=performers.get(job.model, job.performer),
+            trace_parent=trace_parent_now(),
+        )
         return Decision((after,), ((audit(after, principal, "retried"), None),))
 
     decision = await jobs.decide_on_series(asked.study_instance_uid, asked.series_instance_uid, decide)

@@ -14,6 +14,7 @@ from services.chassis.principal import Principal
 from services.contracts import records
 from services.contracts.events import Action, AuditRecorded, Outcome
 from services.dicom import uids
+from services.dicom.attributes import tag_of
 from services.dicom.dicom_json import DicomJson
 from services.worklist import handlers, model, runs
 from services.worklist.model import Job, JobState, Performer, Priority
@@ -27,6 +28,7 @@ from services.worklist.ups.searching import Search
 from services.worklist.ups.states import Changed
 from services.worklist.ups.table import FILTERED_WORKLIST, WORKLIST
 
+_OF_A_RUN = frozenset(filter(None, map(tag_of, ("InputInformationSequence", "ScheduledWorkitemCodeSequence"))))
 _START = "ScheduledProcedureStepStartDateTime"
 _EXPIRATION = "ScheduledProcedureStepExpirationDateTime"
 
@@ -106,6 +108,8 @@ async def update(uid: str, given: DicomJson, transaction_uid: str, *, caller: Ca
 
     def decide(item: WorkItem, job: Job | None) -> ItemDecision:
         changed = states.update(item, given, transaction_uid, at)
+        if job is not None and job.performer is Performer.MESH and not _OF_A_RUN.isdisjoint(given):
+            raise refusals.invalid("the series and the model of a run cannot be changed: create another work item")
         after = _rescheduled(job, changed.steps[-1]) if job is not None else None
         return ItemDecision(changed.steps, after, facts=_record(Action.JOB, caller, "workitem-updated", item))
 
@@ -118,6 +122,8 @@ async def change_state(uid: str, state: str, transaction_uid: str, *, caller: Ca
 
     def decide(item: WorkItem, job: Job | None) -> ItemDecision:
         changed = states.change_state(item, state, transaction_uid, at)
+        if item.state is StepState.SCHEDULED and job is not None and job.state is JobState.CLAIMED:
+            raise refusals.in_wrong_state("C302", "another work item of the same run is IN PROGRESS already")
         if not changed.steps:
             return ItemDecision(warning=changed.warning)
         after = _led(job, changed.steps[-1], at) if job is not None else None

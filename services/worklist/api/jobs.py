@@ -211,7 +211,8 @@ def router(
     @routes.post("/jobs/{job_id}/retry")
     async def retry_job(job_id: JobId, principal: Caller) -> JobView:
         """A failed job goes again."""
-        return JobView.of(await handlers.retry(job_id, principal=principal, jobs=jobs))
+        candidates = await catalogue.candidates()
+        return JobView.of(await handlers.retry(job_id, principal=principal, jobs=jobs, candidates=candidates))
 
     @routes.post("/jobs/{job_id}/cancel")
     async def cancel_job(job_id: JobId, principal: Caller) -> JobView:
