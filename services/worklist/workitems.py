@@ -12,7 +12,7 @@ from datetime import datetime
 from services.chassis import telemetry
 from services.chassis.principal import Principal
 from services.contracts import records
-from services.contracts.events import Action, AuditRecorded, Outcome
+from services.contracts.events import Action, AuditRecorded, JobCompleted, Outcome
 from services.dicom import uids
 from services.dicom.attributes import tag_of
 from services.dicom.dicom_json import DicomJson
@@ -128,7 +128,8 @@ async def change_state(uid: str, state: str, transaction_uid: str, *, caller: Ca
             return ItemDecision(warning=changed.warning)
         after = _led(job, changed.steps[-1], at) if job is not None else None
         detail = f"workitem-{changed.steps[-1].state.value.lower().replace(' ', '-')}"
-        return ItemDecision(changed.steps, after, facts=_record(Action.JOB, caller, detail, item))
+        facts = (*_record(Action.JOB, caller, detail, item), *_done(after))
+        return ItemDecision(changed.steps, after, facts=facts)
 
     return (await items.decide(uid, decide)).warning
 
@@ -221,6 +222,13 @@ def _start(attributes: DicomJson, at: datetime) -> datetime | None:
     """When a work item is to begin, if that is still to come."""
     start = moment_of(first(attributes, _START), first(attributes, "TimezoneOffsetFromUTC"))
     return start if start and start > at else None
+
+
+def _done(job: Job | None) -> Facts:
+    """What the mesh is told of a job that somebody outside has done: its results are sent on like ours."""
+    if job is None or job.state is not JobState.COMPLETED:
+        return ()
+    return ((JobCompleted(job.id, job.results), f"{job.id}.completed"),)
 
 
 def _deadline(attributes: DicomJson) -> datetime | None:
