@@ -53,7 +53,7 @@ async def _gone(socket: WebSocket) -> None:
 async def _tell(socket: WebSocket, told: AsyncIterator[DicomJson]) -> None:
     """Says what there is to say, until the process stops or the client does not read any more.
 
-    A client that keeps its line and reads nothing is let go: the server's pings would wait behind what it does not read.
+    A client that keeps its line and reads nothing is let go: pings would wait behind what it does not read.
     """
     with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
         async for message in told:
