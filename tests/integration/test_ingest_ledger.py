@@ -116,6 +116,23 @@ async def test_each_instance_of_a_series_is_written_counted_fed_and_said_once(
     assert await said(one.pool) == (names, 6)
 
 
+async def test_a_delivery_that_goes_on_with_a_series_of_another_one_is_noted_with_it(
+    processes: tuple[Process, Process],
+) -> None:
+    one, _ = processes
+    sent = entries(3)
+    first, second = one.delivery, uuid4()
+    await one.record(sent[0])
+    await one.record(sent[1])
+    one.delivery = second
+
+    assert await one.record(sent[2]) == [Written.STORED]
+
+    rows = await one.pool.fetch("SELECT delivery FROM index.delivery_series JOIN index.delivery d ON d.id = delivery")
+    assert {row["delivery"] for row in rows} == {first, second}
+    await whole(one.pool)
+
+
 async def test_what_is_there_already_is_told_apart_from_what_is_new_beside_it(
     processes: tuple[Process, Process],
 ) -> None:

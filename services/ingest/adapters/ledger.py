@@ -3,8 +3,8 @@
 So the price of a commit is shared under load and nobody waits without it, and instances of one series, which all change
 the same rows, do not queue up behind one another's commits.
 
-What nearly every instance is, new and of a series into which its delivery has brought a new one before, is written by
-one statement (ADR 26). It finds out by itself where that is not so, and has done nothing then.
+What nearly every instance is, new and of a series that is known, is written by one statement (ADR 26). It finds out by
+itself where that is not so, and has done nothing then.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from services.chassis.bus import headers_of
 from services.chassis.database import AWAY
 from services.chassis.outbox import Outbox
 from services.contracts.events import Event
+from services.ingest.adapters import statements
 from services.ingest.model import Offer, changed, sender_of, told
 from services.store import changes, index
 from services.store.errors import IndexUnavailable
@@ -35,31 +36,6 @@ _TRIES = 5
 _NOTED = 10_000
 
 _RACED = (asyncpg.DeadlockDetectedError, asyncpg.ForeignKeyViolationError, asyncpg.UniqueViolationError)
-
-
-def _telling(first: int = 1, after: str = "true") -> str:
-    """CTEs that write `_told_rows`, of which the first is number `first`, once `after` is true."""
-    series, traces, senders, subjects, data, headers = (f"${number}" for number in range(first, first + 6))
-    return f"""touched AS (
-    INSERT INTO index.settling (series, pending, touched_at, traceparent, sender)
-    SELECT series, true, clock_timestamp(), trace, sender
-    FROM unnest({series}::bigint[], {traces}::text[], {senders}::text[]) AS t(series, trace, sender) WHERE {after}
-    ON CONFLICT (series) DO UPDATE SET pending = true, touched_at = excluded.touched_at,
-        traceparent = excluded.traceparent, sender = excluded.sender
-    RETURNING 1
-), said AS (
-    INSERT INTO index.outbox (subject, data, headers)
-    SELECT * FROM unnest({subjects}::text[], {data}::bytea[], {headers}::jsonb[])
-)"""  # noqa: S608  # numbers
-
-
-_TELL = f"WITH {_telling()} SELECT"
-_AT_ONCE = ", ".join((
-    index.STORE_NEW,
-    _telling(14, after=index.STORED_NEW),
-    changes.noting(20, after="(SELECT count(*) FROM touched) > 0"),
-))  # fmt: skip
-"""All of it, with its locks in the order in which the statements one by one take them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +67,7 @@ class PostgresLedger:
         self._queue: deque[_Waiting] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._noted: set[tuple[int, UUID]] = set()  # spares a statement for every batch but the first of a delivery
-        self._growing: dict[tuple[UUID, str, str], int] = {}  # series to which a delivery last brought what was new
+        self._growing: dict[tuple[str, str], int] = {}  # series to which something new came last, by their UIDs
 
     async def record(self, offer: Offer) -> Written:
         """See `ports.Ledger.record`."""
@@ -156,24 +132,25 @@ class PostgresLedger:
             return False
         outcomes = [(offer, Written.STORED) for _, offer in offers]
         last_of = {series_of[offer.entry.sop_instance_uid]: _last(waiting, offer) for waiting, offer in offers}
+        touched = {(series_of[offer.entry.sop_instance_uid], offer.delivery) for _, offer in offers} - self._noted
         try:
             await self._pool.execute(
-                _AT_ONCE,
+                statements.AT_ONCE,
                 *index.stored_rows([offer.entry for _, offer in offers], series_of),
                 *_told_rows(batch, outcomes, last_of),
+                [series for series, _ in touched],
+                [delivery for _, delivery in touched],
                 *changes.noted_rows(changed(outcomes)),
             )
         except _RACED:
             return False
+        self._note(touched)
         return True
 
     def _remember(
         self, batch: Sequence[_Waiting], recorded: Sequence[Recorded], touched: Set[tuple[int, UUID]]
     ) -> None:
-        if len(self._noted) > _NOTED:
-            self._noted.clear()
-            self._growing.clear()
-        self._noted |= touched
+        self._note(touched)
         for waiting, result in zip(batch, recorded, strict=True):
             if waiting.offer is None:
                 continue
@@ -182,9 +159,15 @@ class PostgresLedger:
             else:  # more of what is there already may come: to try it each time would leave dead rows behind
                 self._growing.pop(_whither(waiting.offer), None)
 
+    def _note(self, touched: Set[tuple[int, UUID]]) -> None:
+        if len(self._noted) > _NOTED:
+            self._noted.clear()
+            self._growing.clear()
+        self._noted |= touched
 
-def _whither(offer: Offer) -> tuple[UUID, str, str]:
-    return offer.delivery, offer.entry.study_instance_uid, offer.entry.series_instance_uid
+
+def _whither(offer: Offer) -> tuple[str, str]:
+    return offer.entry.study_instance_uid, offer.entry.series_instance_uid
 
 
 def _last(waiting: _Waiting, offer: Offer) -> tuple[str, str]:
@@ -216,7 +199,7 @@ async def _written(
     if touched - noted:
         await _note(connection, sorted(touched - noted))
     outcomes = [(offer, result.written) for (_, offer), result in zip(offers, recorded, strict=True)]
-    await connection.execute(_TELL, *_told_rows(batch, outcomes, last_of))
+    await connection.execute(statements.TELL, *_told_rows(batch, outcomes, last_of))
     await changes.note(connection, changed(outcomes))
     return [results.get(id(waiting), Recorded(Written.UNCHANGED)) for waiting in batch], touched
 
@@ -224,7 +207,7 @@ async def _written(
 def _told_rows(
     batch: Sequence[_Waiting], outcomes: Sequence[tuple[Offer, Written]], last_of: Mapping[int, tuple[str, str]]
 ) -> list[list[object]]:
-    """Arguments of `_telling`: the series that have changed with trace and sender of what came last, and the facts."""
+    """Arguments of `statements.TELL`: series with trace and sender of what came last to them, and the facts."""
     ordered = sorted(last_of.items())
     traces = {waiting.offer.trace_id: waiting.trace for waiting in batch if waiting.offer is not None}
     facts = [(fact, traces[trace_id]) for trace_id, fact in told(outcomes)]
@@ -244,15 +227,8 @@ def _told_rows(
 async def _note(connection: Connection, touched: Sequence[tuple[int, UUID]]) -> None:
     """Note which delivery has changed which series."""
     series, deliveries = zip(*touched, strict=True)
-    await connection.execute(
-        "INSERT INTO index.delivery (id) SELECT DISTINCT unnest($1::uuid[]) ON CONFLICT (id) DO NOTHING", deliveries
-    )
-    await connection.execute(
-        "INSERT INTO index.delivery_series (series, delivery) SELECT * FROM unnest($1::bigint[], $2::uuid[])"
-        " ON CONFLICT DO NOTHING",
-        series,
-        deliveries,
-    )
+    await connection.execute(statements.OPEN, deliveries)
+    await connection.execute(statements.CARRY, series, deliveries)
 
 
 def _fail(waiting: _Waiting, error: Exception) -> None:
