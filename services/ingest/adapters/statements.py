@@ -29,7 +29,7 @@ def _telling(first: int = 1, after: str = "true") -> str:
 
 
 def _opening(deliveries: str) -> str:
-    return f"INSERT INTO index.delivery (id) SELECT DISTINCT unnest({deliveries}::uuid[]) ON CONFLICT (id) DO NOTHING"  # a number
+    return f"INSERT INTO index.delivery (id) SELECT DISTINCT unnest({deliveries}::uuid[]) ON CONFLICT (id) DO NOTHING"
 
 
 def _carrying(series: str, deliveries: str) -> str:
