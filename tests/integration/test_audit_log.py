@@ -150,10 +150,10 @@ async def test_no_plan_is_kept_from_when_the_log_was_empty(log: Log) -> None:
         prepared = await connection.prepare(statement)
         for _ in range(10):  # after five, PostgreSQL would take one plan for all that come
             await prepared.fetch(["none"])
-        plans = await connection.fetchrow(
+        plans = await connection.fetch(
             "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement = $1", statement
         )
-    assert tuple(plans) == (10, 0)
+    assert [tuple(each) for each in plans] == [(10, 0)]
 
 
 async def test_a_record_that_comes_twice_is_kept_once(log: Log) -> None:
