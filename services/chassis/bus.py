@@ -290,6 +290,8 @@ class Bus:
                         subscription.subject, subscription.consumer, subscription.stream, config
                     )
                 async with gathering:
+                    if stopping.is_set():
+                        return
                     messages = await _gathered(pull, subscription)
             except (NatsTimeoutError, TimeoutError):
                 continue
