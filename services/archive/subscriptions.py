@@ -6,7 +6,7 @@ from services.archive.errors import UnreadableFact
 from services.archive.handlers import metadata as handlers
 from services.archive.model import Resource
 from services.archive.ports import Documents, Index
-from services.chassis.bus import Delivery, Subscription
+from services.chassis.hearing import Delivery, Subscription
 from services.contracts import subjects
 from services.contracts.events import InstancesDeleted, SeriesSettled, UnreadableEventError
 

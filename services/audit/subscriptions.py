@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from services.audit.errors import UnreadableRecordError
 from services.audit.handlers import recording
 from services.audit.ports import Ledger
-from services.chassis.bus import BatchSubscription, Delivery
 from services.chassis.faults import Fault, PermanentFault
+from services.chassis.hearing import BatchSubscription, Delivery
 from services.contracts import subjects
 from services.contracts.events import AuditRecorded, UnreadableEventError
 

@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 from services.bridge.draining import Drain
 from services.bridge.errors import UnheldError
 from services.bridge.sending import Dispatch, Sending
-from services.chassis.bus import Delivery, Subscription
 from services.chassis.faults import Fault
+from services.chassis.hearing import Delivery, Subscription
 from services.contracts import subjects
 from services.contracts.events import CommitmentRequested, Event, JobCompleted, ResultsDue, UnreadableEventError
 

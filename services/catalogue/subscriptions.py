@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.catalogue import shadowing
 from services.catalogue.errors import UnreadableFactError
 from services.catalogue.ports import Journal, Runs
-from services.chassis.bus import Delivery, Subscription
+from services.chassis.hearing import Delivery, Subscription
 from services.contracts import subjects
 from services.contracts.events import FigureKind, ShadowCompared, UnreadableEventError
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from services.chassis.bus import Delivery, Subscription
 from services.chassis.faults import Fault
+from services.chassis.hearing import Delivery, Subscription
 from services.contracts import subjects, work
 from services.contracts.events import JobInferred, UnreadableEventError
 from services.encode.errors import EventUnreadable

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, tzinfo
 from typing import TypeVar
 
-from services.chassis.bus import Delivery, Subscription
+from services.chassis.hearing import Delivery, Subscription
 from services.contracts import subjects
 from services.contracts.events import (
     Event,

@@ -14,9 +14,10 @@ import pytest_asyncio
 from nats.js.client import JetStreamContext
 
 from services.chassis import telemetry
-from services.chassis.bus import MESSAGE_ID, SCHEMA, BatchSubscription, Bus, Delivery, Subscription, connected
+from services.chassis.bus import SCHEMA, Bus, connected
 from services.chassis.faults import Fault, PassingFault, PermanentFault
 from services.chassis.health import Health
+from services.chassis.hearing import MESSAGE_ID, BatchSubscription, Delivery, Subscription
 from services.chassis.log import Log
 from services.launcher.settings import free_port
 from tests.unit.chassis.spans import recorded

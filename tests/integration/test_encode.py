@@ -22,8 +22,8 @@ from nats.aio.client import Client
 from pydicom import dcmread
 
 from services.chassis import rpc
-from services.chassis.bus import MESSAGE_ID
 from services.chassis.faults import PassingFault, PermanentFault
+from services.chassis.hearing import MESSAGE_ID
 from services.chassis.log import Log
 from services.contracts import calls, subjects
 from services.contracts.events import AuditRecorded, Event, JobCompleted, JobFailed, JobInferred, JobProgressed

@@ -14,9 +14,10 @@ import pytest_asyncio
 from nats.js.client import JetStreamContext
 
 from services.chassis import database, telemetry
-from services.chassis.bus import MESSAGE_ID, Bus, connected
+from services.chassis.bus import Bus, connected
 from services.chassis.faults import PassingFault
 from services.chassis.health import Health
+from services.chassis.hearing import MESSAGE_ID
 from services.chassis.log import Log
 from services.chassis.outbox import CREATE_TABLE, Outbox
 from tests.unit.chassis.spans import recorded

@@ -4,8 +4,8 @@ import pytest
 
 from services.anonymise.errors import UnreadableRequestError
 from services.anonymise.subscriptions import subscriptions
-from services.chassis.bus import Delivery
 from services.chassis.faults import Fault, PermanentFault
+from services.chassis.hearing import Delivery
 from services.contracts.events import JobCancelled, JobRequested
 
 REQUESTED = JobRequested("job-1", "1.2.3", "1.2.4", 1, "d1", "ct-lung", "1.0.0")

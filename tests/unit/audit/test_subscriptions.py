@@ -8,7 +8,7 @@ import pytest
 
 from services.audit.errors import LogUnavailableError
 from services.audit.subscriptions import subscription
-from services.chassis.bus import Delivery
+from services.chassis.hearing import Delivery
 from services.contracts.events import AuditRecorded
 from tests.unit.audit.memory import MemoryLedger, recorded
 

@@ -20,8 +20,8 @@ from services.bridge.information import Retrieval
 from services.bridge.outlets import Parcel
 from services.bridge.sending import Dispatch, Queued, Sending
 from services.bridge.subscriptions import sending_subscriptions
-from services.chassis.bus import Delivery
 from services.chassis.faults import PassingFault
+from services.chassis.hearing import Delivery
 from services.chassis.log import Log
 from services.chassis.principal import Principal
 from services.contracts import subjects

@@ -17,7 +17,7 @@ from services.catalogue.handlers import shadow_ended
 from services.catalogue.model import Model, State, Version
 from services.catalogue.shadows import ClassView, LabelView, MeasurementView, Run
 from services.catalogue.subscriptions import subscriptions
-from services.chassis.bus import Delivery
+from services.chassis.hearing import Delivery
 from services.contracts.events import Figure, FigureKind, ShadowCompared
 from tests.unit.contracts.test_card import CARD
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.chassis.bus import Delivery
 from services.chassis.faults import Fault
+from services.chassis.hearing import Delivery
 from services.contracts.events import JobInferred
 from services.encode.errors import EventUnreadable, ResultMissing
 from services.encode.subscriptions import subscriptions

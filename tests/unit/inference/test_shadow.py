@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from services.chassis.bus import Delivery
 from services.chassis.faults import Fault, PermanentFault
+from services.chassis.hearing import Delivery
 from services.contracts.card import ModelCard
 from services.contracts.events import AuditRecorded, Figure, FigureKind, JobReleased, ShadowCompared, ShadowRequested
 from services.contracts.work import manifest_key, result_key

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.chassis.bus import Delivery
 from services.chassis.faults import Fault, PermanentFault
+from services.chassis.hearing import Delivery
 from services.contracts.events import JobReleased
 from services.contracts.work import manifest_key
 from services.inference.errors import EventUnreadable
