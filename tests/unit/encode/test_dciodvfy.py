@@ -36,7 +36,7 @@ pytestmark = NEEDED
 
 def _errors(made: Task, folder: Path) -> dict[Kind, list[str]]:
     found = {}
-    for document in HighdicomEncoder(omit_empty_frames=True).encode(made):
+    for document in HighdicomEncoder(omit_empty_frames=True).encode(made).documents:
         path = folder / f"{document.kind}.dcm"
         path.write_bytes(document.data)
         told = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False).stderr

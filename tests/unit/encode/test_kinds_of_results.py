@@ -13,7 +13,7 @@ import pytest
 from services.contracts.card import ModelCard
 from services.encode.adapters.highdicom import HighdicomEncoder
 from services.encode.adapters.npz import unpack
-from services.encode.errors import CardMismatch, ResultDamaged
+from services.encode.errors import CardMismatch, OptionsUnusable, ResultDamaged
 from services.encode.model import Document, Kind
 from services.encode.plan import kinds_of, pictures_of
 from services.encode.result import FrameName
@@ -45,7 +45,7 @@ def _groups(document: Document) -> Any:
 
 
 def _documents(told: dict[str, Any], source: str = "CT volume", **arrays: Any) -> tuple[Document, ...]:
-    return ENCODER.encode(SOURCES[source]().task(told, **arrays))
+    return ENCODER.encode(SOURCES[source]().task(told, **arrays)).documents
 
 
 def _of(documents: tuple[Document, ...], kind: Kind) -> Any:
@@ -104,10 +104,10 @@ def test_the_card_may_ask_for_a_label_map_and_for_empty_frames() -> None:
     assert [item.SegmentNumber for item in seg.SegmentSequence] == [1, 2, 0], "viewers colour by place"
 
 
-@pytest.mark.parametrize("options", [{"type": "cube"}, {"type": "fractional"}])
-def test_a_segmentation_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(CardMismatch, match="segmentation"):
-        _documents(card(results={"SEG": options}), labels=boxes(), measurements=measured())
+@pytest.mark.parametrize(("kind", "fault"), [("cube", OptionsUnusable), ("fractional", CardMismatch)])
+def test_a_segmentation_that_cannot_be_is_refused(kind: str, fault: type[Exception]) -> None:
+    with pytest.raises(fault, match=r"SEG|segmentation"):
+        _documents(card(results={"SEG": {"type": kind}}), labels=boxes(), measurements=measured())
 
 
 @pytest.mark.parametrize("kinds", [["SEG"], ["STL", "GSPS", "KO"]])
@@ -205,7 +205,7 @@ def test_a_finding_keeps_its_tracking_identifier_over_revisions_of_its_series() 
     def tracked(job: str, **changed: Any) -> list[str]:
         made = ct().task(card(), labels=boxes(), measurements=measured())
         again = type(made.result)(job, made.result.card, made.result.frames, made.result.arrays, MADE_AT)
-        documents = ENCODER.encode(task(again, made.headers, original=original(**changed)))
+        documents = ENCODER.encode(task(again, made.headers, original=original(**changed))).documents
         return [item.TrackingUID for item in _of(documents, Kind.SEG).SegmentSequence]
 
     first, second = tracked("job-1"), tracked("job-2", revision=2, supersedes="job-1")

@@ -41,7 +41,7 @@ def _words(page: str) -> list[str]:
 
 
 def _told(told: dict[str, Any], source: str = "CT volume", **arrays: Any) -> list[str]:
-    (page,) = _pages(_pdf(ENCODER.encode(SOURCES[source]().task({**told, **ONLY}, **arrays))))
+    (page,) = _pages(_pdf(ENCODER.encode(SOURCES[source]().task({**told, **ONLY}, **arrays)).documents))
     return _words(page)
 
 
@@ -115,7 +115,7 @@ def test_numbers_have_four_digits_and_no_exponent(value: float, shown: str) -> N
 def test_a_name_is_shown_in_letters_that_the_page_has_or_not_at_all(name: str, shown: str) -> None:
     source = ct(PatientName=name, SpecificCharacterSet="ISO_IR 192")
     made = source.task(card(**ONLY), labels=boxes(), measurements=measured())
-    (page,) = _pages(_pdf(ENCODER.encode(made)))
+    (page,) = _pages(_pdf(ENCODER.encode(made).documents))
     assert f"Patient: {shown}" in _words(page)
 
 
@@ -125,7 +125,7 @@ def test_a_long_name_is_never_cut_and_a_text_in_other_letters_is_left_out() -> N
         PatientName=f"{'-'.join(names)[:60]}^{' '.join(names)[:60]}", StudyDescription="胸部CT",
         SpecificCharacterSet="ISO_IR 192",
     )  # fmt: skip
-    (page,) = _pages(_pdf(ENCODER.encode(source.task(card(**ONLY), labels=boxes(), measurements=measured()))))
+    (page,) = _pages(_pdf(ENCODER.encode(source.task(card(**ONLY), labels=boxes(), measurements=measured())).documents))
     words = _words(page)
     assert f"{'-'.join(names)[:60]}, {' '.join(names)[:60]}".replace(" ", "") in "".join(words).replace(
         " ", ""
@@ -139,7 +139,7 @@ def test_much_goes_on_on_further_pages_and_nothing_leaves_the_paper() -> None:
     found = (np.arange(PLANES * ROWS * 24) % 60).astype(np.uint8).reshape(PLANES, ROWS, 24)
     told = card(labels=labels, **ONLY)
     made = ct().task(told, labels=found, measurements=np.full((104, 2), -1234.5, np.float32))
-    pages = _pages(_pdf(ENCODER.encode(made)))
+    pages = _pages(_pdf(ENCODER.encode(made).documents))
     assert len(pages) > 2
     words = [word for page in pages for word in _words(page)]
     assert " ".join(words).count("number 59") == 1
@@ -162,14 +162,14 @@ def test_much_goes_on_on_further_pages_and_nothing_leaves_the_paper() -> None:
 def test_a_page_without_pixels_has_no_picture() -> None:
     made = ct().task(card(results={"PDF": {}, "SC": {}}), labels=boxes(), measurements=measured())
     without = task(made.result, made.headers)
-    assert [document.kind for document in ENCODER.encode(without)] == [Kind.PDF]
+    assert [document.kind for document in ENCODER.encode(without).documents] == [Kind.PDF]
 
 
 def test_a_page_names_the_one_that_it_replaces() -> None:
     before = NAMES.instance("job-0", Kind.PDF)
     made = ct().task(card(**ONLY), labels=boxes(), measurements=measured())
     later = task(made.result, made.headers, original=original(revision=2), predecessors={Kind.PDF: before})
-    pdf = read(ENCODER.encode(later)[0])
+    pdf = read(ENCODER.encode(later).documents[0])
     (series,) = pdf.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == before.sop_instance_uid
     assert {item.ReferencedSOPInstanceUID for item in pdf.SourceInstanceSequence} == set(map(sop, range(PLANES)))
