@@ -40,9 +40,9 @@ SOP_CLASSES: Mapping[ResultKind, tuple[str, ...]] = {
 def kinds_of(result: InferredResult) -> tuple[ResultKind, ...]:
     """The kinds of objects to make, in the order in which they are made.
 
-    Labels or probabilities become a SEG, a map becomes a PM, an image becomes an SC; and whatever says something that
-    can be coded (labels, boxes, classes, measurements) stands in an SR as well. A kind that needs what the result
-    has not, such as an STL without a label map, comes to nothing; if all do, the SR says that nothing was found.
+    Labels or probabilities become a SEG, a map becomes a PM, an image becomes an SC; and the SR says what can be coded
+    (labels, boxes, classes, measurements) and leads to all of them. A kind that needs what the result has not, such as
+    an STL without a label map, comes to nothing; if all do, the SR says that nothing was found.
     A map in colour over the images (BLEND) brings the PM that it shows, asked for or not.
     """
     arrays = result.arrays
@@ -57,15 +57,13 @@ def kinds_of(result: InferredResult) -> tuple[ResultKind, ...]:
         if not volume:
             kinds -= shown
         return tuple(kind for kind in ORDER if kind in kinds)
-    kinds = set()
+    kinds = {ResultKind.SR}
     if arrays.labels is not None or arrays.probabilities is not None:
         kinds.add(ResultKind.SEG)
     if arrays.map is not None:
         kinds.add(mapped)
     if arrays.image is not None:
         kinds.add(ResultKind.SC)
-    if result.card.labels or result.card.classes or result.card.measurements or not kinds:
-        kinds.add(ResultKind.SR)
     return tuple(kind for kind in ORDER if kind in kinds)
 
 
