@@ -17,6 +17,8 @@ from services.archive.adapters.rendering import WorkerRenderer
 from services.archive.adapters.totals import PostgresTotals
 from services.archive.adapters.workers import Workers
 from services.archive.api import changefeed
+from services.archive.api.metadata import Metadata
+from services.archive.api.qido import Qido
 from services.archive.api.rendered import Rendered
 from services.archive.api.wado import Wado
 from services.archive.errors import http_status
@@ -114,6 +116,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         fonts=settings.annotation_fonts,
         public_url=settings.public_url,
     )
+    qido = Qido(index=index, events=events, max_results=settings.max_results, public_url=settings.public_url)
     wado = Wado(
         index=index,
         places=places,
@@ -122,15 +125,18 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         pixels=decoder,
         public_url=settings.public_url,
     )
-    routes = api.router(
+    metadata = Metadata(
         index=index,
         documents=documents,
         answers=RecentAnswers(max_bytes=settings.recent_bytes),
-        events=events,
         accesses=accesses,
+        public_url=settings.public_url,
+    )
+    routes = api.router(
+        qido=qido,
+        metadata=metadata,
         wado=wado,
         others=[images.router(), changefeed.router(changes=ChangeFeed(pool), events=events)],
-        max_results=settings.max_results,
         public_url=settings.public_url,
     )
     return Runtime(
@@ -141,6 +147,6 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
             *(partial(bus.consume, each) for each in subscriptions(index=index, documents=documents)),
         ],
         status_of=http_status,
-        direct=[wado.direct(), *images.direct()],
+        direct=[wado.direct(), *qido.direct(), *metadata.direct(), *images.direct()],
         life=told(bus, partial(records.life, "archive"), settings),
     )

@@ -11,7 +11,7 @@ from services.audit.adapters.archive import ArchivePatients
 from services.audit.adapters.feed import FhirReceiver
 from services.audit.adapters.folder import FolderTiles
 from services.audit.adapters.key_file import read_seed
-from services.audit.adapters.postgres import PostgresLedger
+from services.audit.adapters.postgres import SESSION, PostgresLedger
 from services.audit.adapters.syslog import SyslogReceiver, tls
 from services.audit.api import asking
 from services.audit.api import tiles as tile_api
@@ -35,7 +35,9 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     enter = frame.parts.enter_async_context
     url = settings.database_url.get_secret_value()
     await database.migrate(url, package="services.audit", schema="audit")
-    pool = await enter(database.connected(url, schema="audit", size=settings.database_pool, health=frame.health))
+    pool = await enter(
+        database.connected(url, schema="audit", size=settings.database_pool, health=frame.health, session=SESSION)
+    )
     ledger = PostgresLedger(pool)
     # A key that is lost is not made again without a word: what it has signed could not be told from a forgery.
     seed = read_seed(settings.key_file, make=not await ledger.is_signed())

@@ -39,6 +39,7 @@ _TRIES = 12
 _TRIES_UNFORESEEN = 3
 _DUPLICATE_WINDOW_SECONDS = 3600
 _CONNECT_SECONDS = 30
+_LAST_LOOK_SECONDS = 0.01
 
 
 class Event(Protocol):
@@ -121,8 +122,8 @@ class BatchSubscription:
         handle: idempotent; returning acknowledges all but those whose faults it gives, by their places: they are kept
             aside as dead letters. A fault that it raises lets all of them come again.
         most: how many messages at a time.
-        gather_seconds: how long the first message waits for others.
-        concurrency: how many batches one process has in hand: one is fetched while another is written.
+        gather_seconds: how long the first message waits for others: many cost a transaction hardly more than one.
+        concurrency: how many batches one process has in hand: one is gathered while another is written.
         slowest_seconds: the longest pause between two tries; there is no last one.
     """
 
@@ -131,7 +132,7 @@ class BatchSubscription:
     stream: str
     handle: Callable[[Sequence[Delivery]], Awaitable[Mapping[int, PermanentFault]]]
     most: int = 256
-    gather_seconds: float = 0.02
+    gather_seconds: float = 0.1
     concurrency: int = 2
     slowest_seconds: float = 30.0
 
@@ -265,11 +266,15 @@ class Bus:
 
     async def consume_batches(self, subscription: BatchSubscription, stopping: asyncio.Event) -> None:
         """Hear a subject, many messages at a time, until `stopping`; those in hand are finished first."""
+        # Two who gather at a time would take from each other what could have come together.
+        gathering = asyncio.Lock()
         async with asyncio.TaskGroup() as group:
             for _ in range(subscription.concurrency):
-                group.create_task(self._consume_batches(subscription, stopping))
+                group.create_task(self._consume_batches(subscription, gathering, stopping))
 
-    async def _consume_batches(self, subscription: BatchSubscription, stopping: asyncio.Event) -> None:
+    async def _consume_batches(
+        self, subscription: BatchSubscription, gathering: asyncio.Lock, stopping: asyncio.Event
+    ) -> None:
         config = ConsumerConfig(
             durable_name=subscription.consumer,
             filter_subject=subscription.subject,
@@ -284,9 +289,10 @@ class Bus:
                     pull = await self._streams.pull_subscribe(
                         subscription.subject, subscription.consumer, subscription.stream, config
                     )
-                messages = await pull.fetch(1, timeout=1)
-                with suppress(NatsTimeoutError, TimeoutError):
-                    messages += await pull.fetch(subscription.most - 1, timeout=subscription.gather_seconds)
+                async with gathering:
+                    if stopping.is_set():
+                        return
+                    messages = await _gathered(pull, subscription)
             except (NatsTimeoutError, TimeoutError):
                 continue
             except (NatsError, NotFoundError, OSError) as error:
@@ -420,6 +426,17 @@ class Bus:
             await asyncio.sleep(self._ack_wait / 3)
             with suppress(NatsError, OSError):
                 await message.in_progress()
+
+
+async def _gathered(pull: JetStreamContext.PullSubscription, subscription: BatchSubscription) -> list[Msg]:
+    """The first message, and those that come soon after it."""
+    messages = await pull.fetch(1, timeout=1)
+    others = subscription.most - 1
+    if (messages[0].metadata.num_pending or 0) < others:
+        await asyncio.sleep(subscription.gather_seconds)
+    with suppress(NatsTimeoutError, TimeoutError):  # a fetch gives what is there, and waits only where nothing is
+        messages += await pull.fetch(others, timeout=_LAST_LOOK_SECONDS)
+    return messages
 
 
 def _delivery(message: Msg) -> Delivery:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
 import asyncpg
@@ -35,13 +36,20 @@ _CONNECT_SECONDS = 30
 
 @asynccontextmanager
 async def connected(
-    url: str, *, schema: str, size: int, health: Health, stateless: bool = False
+    url: str,
+    *,
+    schema: str,
+    size: int,
+    health: Health,
+    stateless: bool = False,
+    session: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[asyncpg.Pool]:
     """A pool whose connections look into `schema` first; `/readyz` asks it.
 
     Args:
         stateless: nothing is ever left behind on a connection (settings, locks of the session, listeners), so that it
             need not be cleaned after each use, which costs a round trip.
+        session: further settings of PostgreSQL, by name.
 
     Raises:
         PassingFault: no database answered within 30 seconds.
@@ -51,7 +59,7 @@ async def connected(
             url,
             min_size=1,
             max_size=size,
-            server_settings={"search_path": schema, "timezone": "UTC"},
+            server_settings={"search_path": schema, "timezone": "UTC", **session},
             reset=_left_as_it_is if stateless else None,
         )
     )

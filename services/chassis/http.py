@@ -40,15 +40,17 @@ _TRACED: Final = (b"traceparent", b"tracestate", b"baggage")
 class Direct:
     """A resource that clients ask for by thousands: GET and HEAD of it go past the framework, to save its time.
 
-    Its requests are counted as all are, but have a span only where the caller carries a trace.
+    Its requests are counted as all are.
 
     Attributes:
         route: its pattern as routes have it, for metrics and spans; its names are the path parameters.
         answer: what the routes would call.
+        spanned: each request has a span; without it, only those whose caller carries a trace.
     """
 
     route: str
     answer: Callable[[Request], Awaitable[Response]]
+    spanned: bool = False
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -179,7 +181,7 @@ class _Edge:
         traced = {key.decode("latin-1"): value.decode("latin-1") for key, value in scope["headers"] if key in _TRACED}
         direct = self._found(scope) if method in ("GET", "HEAD") else None
         started, status = time.perf_counter(), 0
-        with _span(method, traced) if direct is None or traced else nullcontext() as span:
+        with _span(method, traced) if direct is None or direct.spanned or traced else nullcontext() as span:
             try:
                 if direct is None:
                     status = await self._routed(scope, receive, send)

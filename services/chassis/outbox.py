@@ -30,14 +30,20 @@ CREATE TABLE outbox (
 """
 """For the first migration of a service that says facts from a transaction."""
 
-_BATCH = 100
+_BATCH = 250
 _PAUSE_SECONDS = 0.1
 
 
 class Outbox:
     """The outgoing facts of one service's schema."""
 
-    def __init__(self, pool: asyncpg.Pool, bus: Bus, log: Log) -> None:
+    def __init__(self, pool: asyncpg.Pool, bus: Bus, log: Log, *, pause_seconds: float = _PAUSE_SECONDS) -> None:
+        """Facts in `pool`'s schema, for `bus`.
+
+        Args:
+            pause_seconds: how long facts that follow closely on others wait, to be said together.
+        """
+        self._pause_seconds = pause_seconds
         self._pool = pool
         self._bus = bus
         self._log = log
@@ -80,7 +86,7 @@ class Outbox:
                     await self._woken.wait()
             # The first fact at once, those that follow closely together: a relay costs two commits.
             with suppress(TimeoutError):
-                async with asyncio.timeout(max(0.0, began + _PAUSE_SECONDS - time.monotonic())):
+                async with asyncio.timeout(max(0.0, began + self._pause_seconds - time.monotonic())):
                     await stopping.wait()
         with suppress(PassingFault, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             await self._relay_batch()

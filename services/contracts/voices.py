@@ -75,7 +75,14 @@ VOICES: Final = (
     ),
     Voice(
         "worklist",
-        says=(subjects.JOB_REQUESTED, subjects.JOB_CANCELLED, subjects.SHADOW_REQUESTED, subjects.AUDIT_RECORDED),
+        # What a performer outside completes, nobody else of the mesh hears of.
+        says=(
+            subjects.JOB_REQUESTED,
+            subjects.JOB_CANCELLED,
+            subjects.JOB_COMPLETED,
+            subjects.SHADOW_REQUESTED,
+            subjects.AUDIT_RECORDED,
+        ),
         hears=(
             _hears("worklist", HOSPITAL, subjects.SERIES_SETTLED),
             _hears("worklist", COMPUTE, subjects.JOB_RELEASED),

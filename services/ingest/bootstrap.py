@@ -29,6 +29,8 @@ from services.store.file_objects import open_objects
 from services.store.sameness import same_data_set
 
 _SCHEMA = "index"
+_RELAY_PAUSE_SECONDS = 0.25
+"""Each relay costs ingest, NATS, audit and PostgreSQL what some instances cost, however few facts it says."""
 
 
 async def build(settings: Settings, frame: Frame) -> Runtime:
@@ -53,7 +55,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         )
     )
     await bus.ensure(subjects.STREAMS)
-    outbox = Outbox(pool, bus, frame.log)
+    outbox = Outbox(pool, bus, frame.log, pause_seconds=_RELAY_PAUSE_SECONDS)
     lost_seconds = settings.delivery_lost_seconds
     deliveries = PostgresDeliveries(pool, lost_seconds=lost_seconds, log=frame.log)
     book = PostgresBook(pool, outbox, settle_seconds=settings.settle_seconds, lost_seconds=lost_seconds)

@@ -7,6 +7,7 @@ held to the commit: the row that counts them. It has to be the last thing that a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -15,14 +16,28 @@ from services.chassis.database import AWAY
 from services.store.errors import IndexUnavailable
 from services.store.history import Change, ChangeKind, ChangeState, FeedEntry
 
-_NOTE = """
-WITH counted AS (UPDATE index.change_count SET last = last + $1 RETURNING last)
-INSERT INTO index.change (last, action, study_instance_uid, series_instance_uid, sop_instance_uids, digests)
-SELECT counted.last - $1 + c.upto, c.action, c.study, c.series, string_to_array(c.instances, ' '), c.digests
-FROM counted, unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[])
-    AS c(upto, action, study, series, instances, digests)
-"""
+_ARGUMENTS: Final = 7
 
+
+def noting(first: int = 1, after: str = "true") -> str:
+    """CTE `counted`, and the statement that writes `noted_rows` down with it.
+
+    Args:
+        first: number of its first argument.
+        after: SQL that is true, and not before everything else of the statement is done.
+    """
+    upto, *arrays = (f"${number}" for number in range(first, first + _ARGUMENTS))
+    given = ", ".join(
+        f"{each}::{kind}[]" for each, kind in zip(arrays, ("bigint", *["text"] * 4, "bytea"), strict=True)
+    )
+    return f"""counted AS (UPDATE index.change_count SET last = last + {upto} WHERE {after} RETURNING last)
+INSERT INTO index.change (last, action, study_instance_uid, series_instance_uid, sop_instance_uids, digests)
+SELECT counted.last - {upto} + c.upto, c.action, c.study, c.series, string_to_array(c.instances, ' '), c.digests
+FROM counted, unnest({given}) AS c(upto, action, study, series, instances, digests)
+"""  # noqa: S608  # numbers
+
+
+_NOTE = f"WITH {noting()}"
 _SINCE = """
 WITH page AS (
     SELECT c.last - cardinality(c.sop_instance_uids) + u.position AS number, c.at, c.action, c.study_instance_uid,
@@ -42,8 +57,12 @@ ORDER BY page.number
 
 async def note(connection: asyncpg.Connection | PoolConnectionProxy, changes: Sequence[Change]) -> None:
     """Write changes down, as the last thing of the transaction that is open on `connection`."""
-    if not changes:
-        return
+    if changes:
+        await connection.execute(_NOTE, *noted_rows(changes))
+
+
+def noted_rows(changes: Sequence[Change]) -> list[object]:
+    """Arguments for changes, at least one: how many instances, and the rows, column by column."""
     rows, upto = [], 0
     for each in changes:
         upto += len(each.instances)
@@ -58,7 +77,7 @@ async def note(connection: asyncpg.Connection | PoolConnectionProxy, changes: Se
                 bytes.fromhex("".join(digests)),
             )
         )
-    await connection.execute(_NOTE, upto, *(list(column) for column in zip(*rows, strict=True)))
+    return [upto, *(list(column) for column in zip(*rows, strict=True))]
 
 
 class ChangeFeed:

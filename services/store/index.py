@@ -29,11 +29,12 @@ def _arguments(types: Sequence[str], first: int) -> str:
     return ", ".join(f"${number}::{kind}[]" for number, kind in enumerate(types, start=first))
 
 
-_STORE = f"""
+def _storing(unless: str = "") -> str:
+    return f"""
 WITH stored AS (
     INSERT INTO index.instance (series, {", ".join(columns.INSTANCE_COLUMNS)})
     SELECT * FROM unnest($1::bigint[], {_arguments(_INSTANCE_TYPES, 2)})
-    ON CONFLICT (sop_instance_uid) DO NOTHING
+    {unless}
     RETURNING series, sop_class_uid
 ), in_series AS (
     SELECT series AS id, count(*) AS n FROM stored GROUP BY series
@@ -42,15 +43,20 @@ WITH stored AS (
     FROM stored JOIN index.series se ON se.id = stored.series GROUP BY se.study
 ), counted_series AS (
     UPDATE index.series se SET instance_count = se.instance_count + a.n, change = nextval('index.change_number')
-    FROM in_series a WHERE se.id = a.id
+    FROM in_series a WHERE se.id = a.id RETURNING 1
 ), counted_study AS (
     UPDATE index.study st SET instance_count = st.instance_count + a.n, change = nextval('index.change_number'),
         sop_classes = CASE WHEN st.sop_classes @> a.classes THEN st.sop_classes
             ELSE ARRAY(SELECT DISTINCT c FROM unnest(st.sop_classes || a.classes) AS c ORDER BY c) END
-    FROM in_study a WHERE st.id = a.id
-)
-SELECT count(*) FROM stored
-"""  # noqa: S608  # names of columns
+    FROM in_study a WHERE st.id = a.id RETURNING 1
+)"""  # noqa: S608  # names of columns
+
+
+_STORE = _storing("ON CONFLICT (sop_instance_uid) DO NOTHING") + "SELECT count(*) FROM stored"  # noqa: S608  # as above
+STORE_NEW = _storing()
+"""The beginning of a statement that stores `stored_rows` (`$1` to `$13`), all of which have to be new."""
+STORED_NEW = "(SELECT count(*) FROM counted_series) + (SELECT count(*) FROM counted_study) > 0"
+"""What is true behind `STORE_NEW` once its rows are locked: whatever is locked after them has to ask for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,15 +228,23 @@ async def _store(connection: Connection, placed: Sequence[tuple[Entry, _Place]])
         entry.sop_instance_uid: place.series or made[entry.study_instance_uid, entry.series_instance_uid]
         for entry, place in placed
     }
-    ordered = sorted((entry for entry, _ in placed), key=lambda entry: entry.sop_instance_uid)
-    stored = await connection.fetchval(
-        _STORE,
-        [series_of[entry.sop_instance_uid] for entry in ordered],
-        *_transposed(map(columns.instance_row, ordered)),
-    )
-    if stored < len(ordered):
+    stored = await connection.fetchval(_STORE, *stored_rows([entry for entry, _ in placed], series_of))
+    if stored < len(placed):
         raise RacedError
     return series_of
+
+
+def stored_rows(entries: Sequence[Entry], series_of: Mapping[str, int]) -> list[list[object]]:
+    """Arguments for the rows of instances, column by column, in the order in which they are locked.
+
+    Args:
+        series_of: the key of the series of each, by SOP Instance UID.
+    """
+    ordered = sorted(entries, key=lambda entry: entry.sop_instance_uid)
+    return [
+        [series_of[entry.sop_instance_uid] for entry in ordered],
+        *_transposed(map(columns.instance_row, ordered)),
+    ]
 
 
 async def _studies(connection: Connection, entries: Sequence[Entry]) -> dict[str, int]:

@@ -4,6 +4,6 @@ Owns: jobs and their states, work items (UPS-RS) and who is told of them (schema
 selection rules of the model cards, compiled.
 Hears: `series.settled`, `job.released`, `job.inferred`, `job.completed`, `job.failed`, `job.cancelled`; overhears
 `job.progressed`.
-Says: `job.requested`, `job.cancelled`, `shadow.requested`, `audit.recorded`.
+Says: `job.requested`, `job.cancelled`, `shadow.requested`, `audit.recorded`; `job.completed` of what is done outside.
 Never: sees pixels, runs a model, or lets an event move a job that has ended back to work.
 """

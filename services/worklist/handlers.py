@@ -31,7 +31,7 @@ from services.worklist.inputs import Chosen, choose, takers
 from services.worklist.model import Job, JobFact, Performer
 from services.worklist.ports import Attributes, Candidate, Decision, Facts, Jobs, Journal, SeriesArchive
 from services.worklist.results import maker_of
-from services.worklist.ruling import rule
+from services.worklist.ruling import performer_of, rule
 from services.worklist.turns import Rules, pick
 from services.worklist.ups.making import Input, item_of
 
@@ -93,6 +93,10 @@ async def select(
             main = replace(main, references=references)  # noqa: PLW2901  # the same, with what its work item names
             card = candidate.card
             decided.append(await decide(of_main, [card], main, {card.name: chosen}))
+        if several:
+            grown = choices.beside(settled, several, jobs=jobs, archive=archive, journal=journal)
+            async for candidate, of_main, main, chosen in grown:
+                decided.append(await decide(of_main, [candidate.card], main, {candidate.card.name: chosen}))
         changed = [job for decision in decided for job in decision.jobs]
         requested = [job for job in changed if not job.state.ended]
         span.set_attribute(names.MODEL, ",".join(job.model for job in requested))
@@ -196,8 +200,11 @@ async def hear(fact: JobFact, *, jobs: Jobs, journal: Journal) -> None:
         journal.warning("job.unknown", job_id=fact.job_id, subject=fact.subject)
 
 
-async def retry(job_id: str, *, principal: Principal, jobs: Jobs) -> Job:
-    """A person asks for a failed job once more.
+async def retry(job_id: str, *, principal: Principal, jobs: Jobs, candidates: Sequence[Candidate] = ()) -> Job:
+    """A person asks for a failed job once more. Who had claimed it has no right to it any more.
+
+    Args:
+        candidates: the models in use: they say who performs it.
 
     Raises:
         NoSuchJobError: there is none of this id.
@@ -209,7 +216,12 @@ async def retry(job_id: str, *, principal: Principal, jobs: Jobs) -> Job:
 
     def decide(of_series: Sequence[Job]) -> Decision:
         job = next(job for job in of_series if job.id == job_id)  # jobs are never deleted
-        after = replace(model.retried(job, of_series), trace_parent=trace_parent_now())
+        performers = {each.card.name: performer_of(each.card) for each in candidates}
+        after = replace(
+            model.retried(job, of_series),
+            performer=performers.get(job.model, job.performer),
+            trace_parent=trace_parent_now(),
+        )
         return Decision((after,), ((audit(after, principal, "retried"), None),))
 
     decision = await jobs.decide_on_series(asked.study_instance_uid, asked.series_instance_uid, decide)

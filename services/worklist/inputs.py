@@ -60,7 +60,7 @@ async def choose(
     instances, then with the lowest Series Number. No series stands for two inputs.
 
     Args:
-        named: series by the names of inputs, which somebody chose whatever the rules say.
+        named: series by the names of inputs, which somebody chose whatever the rules say; "" for none.
 
     Raises:
         UnfitInputError: a series that somebody chose cannot be taken.
@@ -69,6 +69,10 @@ async def choose(
     _known(candidate, named)
     found: dict[str, Found] = {}
     for one in candidate.card.more_inputs:
+        if one.name in named and not named[one.name]:
+            if one.required:
+                raise UnfitInputError(f"{candidate.card.name} cannot do without {one.name}")
+            continue
         if one.name in named:
             found[one.name] = await _as_said(one.name, named[one.name], main, archive)
             continue
@@ -80,7 +84,7 @@ async def choose(
         tuple(InputSeries(name, each.study, each.uid, each.series.digest) for name, each in found.items()),
         tuple([await _described(each, archive) for each in found.values()]),
         tuple(one for one in candidate.card.more_inputs if one.required and one.name not in found),
-        tuple(name for name in found if name in named),
+        tuple(one.name for one in candidate.card.more_inputs if one.name in named),
     )
 
 
@@ -92,7 +96,7 @@ async def takers(
         sources = {
             one.source
             for one in candidate.card.more_inputs
-            if _selects(candidate.more[one.name], series, candidate.card.name, journal)
+            if selects(candidate.more[one.name], series, candidate.card.name, journal)
         }
         studies = [arrived.study_instance_uid] if InputFrom.SAME_STUDY in sources else []
         if InputFrom.EARLIER_STUDIES in sources:
@@ -102,7 +106,7 @@ async def takers(
                 if uid == arrived.series_instance_uid:
                     continue
                 there = await _settled(study, uid, archive)
-                if there is None or not _selects(candidate.rule, there, candidate.card.name, journal):
+                if there is None or not selects(candidate.rule, there, candidate.card.name, journal):
                     continue
                 main = Input(study, uid, there.attributes)
                 chosen = await choose(candidate, main, archive=archive, journal=journal)
@@ -122,7 +126,8 @@ def _known(candidate: Candidate, named: Mapping[str, str]) -> None:
     if strange := sorted(set(named) - set(names)):
         has = f"it has {', '.join(names)}" if names else "it takes one series"
         raise UnfitInputError(f"{candidate.card.name} has no input {', '.join(strange)}: {has}")
-    if len(set(named.values())) < len(named):
+    series = [uid for uid in named.values() if uid]
+    if len(set(series)) < len(series):
         raise UnfitInputError("one series is chosen for two inputs: each takes another one")
 
 
@@ -161,7 +166,7 @@ async def fitting(
         found = []
         for uid in await archive.series_of(study):
             series = await _settled(study, uid, archive) if uid != main.series_instance_uid else None
-            if series is not None and _selects(rule, series, wanted.name, journal):
+            if series is not None and selects(rule, series, wanted.name, journal):
                 found.append(Found(study, uid, series))
         for each in sorted(found, key=_order):
             yield each
@@ -219,7 +224,8 @@ def _is_before(one: tuple[str, str], other: tuple[str, str]) -> bool:
     return bool(one[1]) and bool(other[1]) and one[1] < other[1]
 
 
-def _selects(rule: Rule, series: Series, model: str, journal: Journal) -> bool:
+def selects(rule: Rule, series: Series, model: str, journal: Journal) -> bool:
+    """Whether a rule holds for a series; one that fails does not, and the log says whose."""
     try:
         return rule.selects(series.attributes, series.instances)
     except RuleFailedError as error:

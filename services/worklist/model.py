@@ -116,7 +116,7 @@ class Job:
         change: grows with every change of any job; 0 before the job is kept.
         position: grows with every new job; 0 before the job is kept.
         inputs: the series that it takes beside the one that it is about.
-        chosen: the names of those inputs whose series a person chose.
+        chosen: the names of the inputs whose series a person chose, or for which a person wanted none.
         not_before: when it may begin; None for at once.
         left_out: the kinds of objects that were to be made beside the results and could not be.
     """
@@ -165,7 +165,7 @@ class Job:
 
 
 Line = tuple[tuple[str, str], ...]
-"""What a person chose: inputs by their names, each with its series. () is the line of the rules."""
+"""What a person chose: inputs by their names, each with its series, "" for none. () is the line of the rules."""
 
 
 def replaces(job: Job, inputs: Iterable[InputSeries], line: Line) -> bool:
@@ -177,7 +177,8 @@ def replaces(job: Job, inputs: Iterable[InputSeries], line: Line) -> bool:
 
 def line_of(inputs: Iterable[InputSeries], chosen: Sequence[str]) -> Line:
     """The line of a job with these inputs, of which a person chose some."""
-    return tuple((one.name, one.series_instance_uid) for one in inputs if one.name in chosen)
+    series = {one.name: one.series_instance_uid for one in inputs}
+    return tuple((name, series.get(name, "")) for name in sorted(chosen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +188,7 @@ class JobQuery:
     Attributes:
         before: only jobs of a smaller position, for the next page; 0 for the first.
         since: only jobs that changed after this change.
+        beside: only jobs that take this series beside the one that they are about.
     """
 
     study_instance_uid: str = ""
@@ -197,6 +199,7 @@ class JobQuery:
     before: int = 0
     since: int = 0
     limit: int = 100
+    beside: str = ""
 
     def matches(self, job: Job) -> bool:
         """Whether a job is of those asked for, paging aside."""
@@ -206,6 +209,7 @@ class JobQuery:
             and self.model in ("", job.model)
             and self.state in (None, job.state)
             and self.job_id in ("", job.id)
+            and self.beside in ("", *(one.series_instance_uid for one in job.inputs))
         )
 
 

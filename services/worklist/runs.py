@@ -26,7 +26,7 @@ class Wish:
     Attributes:
         series_instance_uid: "" for every series of the study that the model's rule selects.
         force: make it again, also where it is there.
-        inputs: series by the names of the model's further inputs, where its rules are not to choose.
+        inputs: series by the names of the model's further inputs, where its rules are not to choose; "" for none.
         not_before: when it may begin; None for at once.
     """
 
@@ -207,8 +207,8 @@ async def _one(
 def _kept(there: Job, wish: Wish, beside: Chosen, principal: Principal) -> tuple[Job, Facts]:
     """A job that does what is asked: as urgent and as soon as that is, and what a person chooses stays."""
     after, facts = there, []
-    chosen = tuple(one.name for one in there.inputs if one.name in {*there.chosen, *beside.named})
-    if chosen != there.chosen:
+    chosen = tuple(sorted({*there.chosen, *beside.named}))
+    if chosen != tuple(sorted(there.chosen)):
         after = replace(after, chosen=chosen)
         facts.append((handlers.audit(there, principal, "input-chosen"), None))
     if wish.not_before is None and there.not_before is not None and there.state is JobState.WAITING:

@@ -12,8 +12,9 @@ from datetime import datetime
 from services.chassis import telemetry
 from services.chassis.principal import Principal
 from services.contracts import records
-from services.contracts.events import Action, AuditRecorded, Outcome
+from services.contracts.events import Action, AuditRecorded, JobCompleted, Outcome
 from services.dicom import uids
+from services.dicom.attributes import tag_of
 from services.dicom.dicom_json import DicomJson
 from services.worklist import handlers, model, runs
 from services.worklist.model import Job, JobState, Performer, Priority
@@ -27,6 +28,7 @@ from services.worklist.ups.searching import Search
 from services.worklist.ups.states import Changed
 from services.worklist.ups.table import FILTERED_WORKLIST, WORKLIST
 
+_OF_A_RUN = frozenset(filter(None, map(tag_of, ("InputInformationSequence", "ScheduledWorkitemCodeSequence"))))
 _START = "ScheduledProcedureStepStartDateTime"
 _EXPIRATION = "ScheduledProcedureStepExpirationDateTime"
 
@@ -106,6 +108,8 @@ async def update(uid: str, given: DicomJson, transaction_uid: str, *, caller: Ca
 
     def decide(item: WorkItem, job: Job | None) -> ItemDecision:
         changed = states.update(item, given, transaction_uid, at)
+        if job is not None and job.performer is Performer.MESH and not _OF_A_RUN.isdisjoint(given):
+            raise refusals.invalid("the series and the model of a run cannot be changed: create another work item")
         after = _rescheduled(job, changed.steps[-1]) if job is not None else None
         return ItemDecision(changed.steps, after, facts=_record(Action.JOB, caller, "workitem-updated", item))
 
@@ -118,11 +122,14 @@ async def change_state(uid: str, state: str, transaction_uid: str, *, caller: Ca
 
     def decide(item: WorkItem, job: Job | None) -> ItemDecision:
         changed = states.change_state(item, state, transaction_uid, at)
+        if item.state is StepState.SCHEDULED and job is not None and job.state is JobState.CLAIMED:
+            raise refusals.in_wrong_state("C302", "another work item of the same run is IN PROGRESS already")
         if not changed.steps:
             return ItemDecision(warning=changed.warning)
         after = _led(job, changed.steps[-1], at) if job is not None else None
         detail = f"workitem-{changed.steps[-1].state.value.lower().replace(' ', '-')}"
-        return ItemDecision(changed.steps, after, facts=_record(Action.JOB, caller, detail, item))
+        facts = (*_record(Action.JOB, caller, detail, item), *_done(after))
+        return ItemDecision(changed.steps, after, facts=facts)
 
     return (await items.decide(uid, decide)).warning
 
@@ -215,6 +222,13 @@ def _start(attributes: DicomJson, at: datetime) -> datetime | None:
     """When a work item is to begin, if that is still to come."""
     start = moment_of(first(attributes, _START), first(attributes, "TimezoneOffsetFromUTC"))
     return start if start and start > at else None
+
+
+def _done(job: Job | None) -> Facts:
+    """What the mesh is told of a job that somebody outside has done: its results are sent on like ours."""
+    if job is None or job.state is not JobState.COMPLETED:
+        return ()
+    return ((JobCompleted(job.id, job.results), f"{job.id}.completed"),)
 
 
 def _deadline(attributes: DicomJson) -> datetime | None:

@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from services.audit import notes, proofs
 from services.audit.adapters.folder import FolderTiles
-from services.audit.adapters.postgres import PostgresLedger
+from services.audit.adapters.postgres import SESSION, PostgresLedger
 from services.audit.errors import (
     FolderUnavailableError,
     InvalidCheckpointError,
@@ -121,7 +121,7 @@ class Log:
 @pytest_asyncio.fixture
 async def log(database_url: str, tmp_path: Path) -> AsyncIterator[Log]:
     await database.migrate(database_url, package="services.audit", schema="audit")
-    async with database.connected(database_url, schema="audit", size=4, health=Health()) as pool:
+    async with database.connected(database_url, schema="audit", size=4, health=Health(), session=SESSION) as pool:
         yield Log(PostgresLedger(pool), pool, tmp_path / "audit")
 
 
@@ -142,6 +142,18 @@ async def test_records_are_numbered_without_a_gap_and_hold(log: Log) -> None:
     verdict = await log.verify()
     assert (verdict.records, verdict.broken, verdict.guarded) == (1200, None, True)
     assert notes.opened(verdict.checkpoint, log.signer.key)[1].root == verdict.root
+
+
+async def test_no_plan_is_kept_from_when_the_log_was_empty(log: Log) -> None:
+    async with log.pool.acquire() as connection:
+        statement = "SELECT record_id FROM records WHERE record_id = ANY($1::text[])"
+        prepared = await connection.prepare(statement)
+        for _ in range(10):  # after five, PostgreSQL would take one plan for all that come
+            await prepared.fetch(["none"])
+        plans = await connection.fetch(
+            "SELECT custom_plans, generic_plans FROM pg_prepared_statements WHERE statement = $1", statement
+        )
+    assert [tuple(each) for each in plans] == [(10, 0)]
 
 
 async def test_a_record_that_comes_twice_is_kept_once(log: Log) -> None:

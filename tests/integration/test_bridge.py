@@ -189,7 +189,12 @@ def associate(port: int, *contexts: tuple[str, str], called: str = "PLEXUS", cal
     entity = AE(calling)
     for sop_class, syntax in contexts or [(CT, EXPLICIT_LITTLE_ENDIAN)]:
         entity.add_requested_context(sop_class, syntax)
-    return entity.associate("127.0.0.1", port, ae_title=called, evt_handlers=[(evt.EVT_CONN_OPEN, _remember)])
+    made = entity.associate("127.0.0.1", port, ae_title=called, evt_handlers=[(evt.EVT_CONN_OPEN, _remember)])
+    # pynetdicom's own loop must not take the answers, which it does once in some 10,000, and the sender then waits for
+    # ever: it may not yet have stopped when it says that it is paused. Whoever waits for an answer asks with `block`.
+    take = made.dimse.get_msg
+    made.dimse.get_msg = lambda block=False: take(block) if block else (None, None)  # type: ignore[method-assign]
+    return made
 
 
 def _remember(event: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -14,7 +14,7 @@ import pytest_asyncio
 from nats.js.client import JetStreamContext
 
 from services.chassis import telemetry
-from services.chassis.bus import MESSAGE_ID, SCHEMA, Bus, Delivery, Subscription, connected
+from services.chassis.bus import MESSAGE_ID, SCHEMA, BatchSubscription, Bus, Delivery, Subscription, connected
 from services.chassis.faults import Fault, PassingFault, PermanentFault
 from services.chassis.health import Health
 from services.chassis.log import Log
@@ -504,3 +504,42 @@ async def test_what_is_unfinished_is_what_waits_is_in_hand_or_comes_again(bus: B
         await until(lambda: tries[0] == 4)
         while await bus.unfinished(place.name, "tester"):
             await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def hearing_batches(
+    bus: Bus, place: Place, *, most: int, gather_seconds: float
+) -> AsyncIterator[list[list[bytes]]]:
+    """A consumer of many messages at a time; gives what came together."""
+    batches: list[list[bytes]] = []
+
+    async def handle(deliveries: Sequence[Delivery]) -> Mapping[int, PermanentFault]:
+        batches.append([each.data for each in deliveries])
+        return {}
+
+    stopping = asyncio.Event()
+    subscription = BatchSubscription(place.subject, "tester", place.name, handle, most, gather_seconds)
+    consuming = asyncio.create_task(bus.consume_batches(subscription, stopping))
+    try:
+        yield batches
+    finally:
+        stopping.set()
+        await consuming
+
+
+async def test_messages_that_come_one_after_another_are_handled_together(bus: Bus, place: Place) -> None:
+    said = [f"{number}".encode() for number in range(20)]
+    async with hearing_batches(bus, place, most=50, gather_seconds=1) as batches:
+        for data in said:
+            await bus.say(Fact(place.subject, data))
+        await until(lambda: sum(map(len, batches)) == len(said))
+    assert [data for batch in batches for data in batch] == said
+    assert len(batches) < len(said) // 2
+
+
+async def test_a_batch_that_is_full_waits_for_nothing(bus: Bus, place: Place) -> None:
+    for number in range(8):
+        await bus.say(Fact(place.subject, f"{number}".encode()))
+    async with hearing_batches(bus, place, most=4, gather_seconds=3600) as batches:
+        await until(lambda: len(batches) == 2)
+    assert sorted(map(len, batches)) == [4, 4]

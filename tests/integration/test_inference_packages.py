@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -180,8 +181,11 @@ async def test_a_prior_travels_beside_its_series_however_tensors_travel(
 
 def working() -> int:
     """How many processes run a package's code."""
-    commands = [process.cmdline() for process in psutil.Process().children(recursive=True)]
-    return sum("plexus_runner.worker" in command for command in commands)
+    found = 0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it has ended, or is about to
+            found += "plexus_runner.worker" in process.cmdline()
+    return found
 
 
 async def test_the_code_of_a_job_that_is_cancelled_ends_and_the_next_one_is_answered(triton_address: str) -> None:

@@ -275,6 +275,8 @@ async def test_a_fact_that_cannot_be_read_is_kept_aside_and_the_rest_goes_on(mes
 async def test_no_log_line_holds_a_uid_and_a_rule_that_fails_is_named(mesh: Mesh, series: Series) -> None:
     await mesh.settle(series)
     await mesh.lung_job(series)
+    asked = {"study": series.study, "series": series.uid}
+    assert (await mesh.http.get(f"{mesh.addresses[0]}/models/ct-lung/inputs", params=asked)).status_code == 200
 
     async def logged() -> Any:
         lines = "".join(log.read_text() for log in mesh.log_files)

@@ -295,6 +295,8 @@ async def test_what_a_person_chose_stays_beside_what_the_rule_chooses_through_re
     archive.digests["4.1"] = "more"
     await settle(jobs, archive, PRIOR, "4", "4.1", revision=2)
     await settle(jobs, archive, PRIOR, "4", "4.1", revision=2)
+    archive.digests["1.1"] = "more, too"
+    await settle(jobs, archive, PRIOR, "1", "1.1", revision=2)
     found = reversed(await jobs.find(JobQuery(series_instance_uid="4.1")))
     assert [
         (job.revision, job.inputs[0].series_instance_uid, job.chosen, job.run, job.state.ended) for job in found
@@ -302,8 +304,9 @@ async def test_what_a_person_chose_stays_beside_what_the_rule_chooses_through_re
         (1, "2.1", (), 0, True),
         (1, "1.1", ("prior",), 1, True),
         (1, "3.1", (), 2, True),
-        (2, "1.1", ("prior",), 0, False),
+        (2, "1.1", ("prior",), 0, True),
         (2, "3.1", (), 1, False),
+        (2, "1.1", ("prior",), 2, False),
     ]
 
 

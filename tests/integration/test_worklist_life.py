@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.contracts.events import JobCancelled, JobCompleted, JobInferred, JobReleased
-from tests.integration.test_worklist_ups import in_state, of_job
+from tests.integration.test_worklist_ups import in_state, of_job, run_of
 from tests.integration.ups_client import GLOBAL, Ups, attribute, event, performed, state, told
 from tests.integration.worklist_parts import Mesh, Series
 
@@ -138,6 +138,28 @@ async def test_who_does_not_read_and_who_hangs_up_hold_up_nobody(mesh: Mesh, ups
     async with ups.channel("CROWD") as socket:
         assert (await ups.ask("POST", f"/workitems/{first}/subscribers/CROWD")).status_code == 201
         assert told(await event(socket)) == (first, 1, "SCHEDULED")
+
+
+async def test_a_run_with_two_work_items_is_claimed_once(mesh: Mesh, ups: Ups) -> None:
+    series = Series()
+    first, second = [await ups.create(run_of(series, "ct-outside")) for _ in range(2)]
+    (job,) = await mesh.jobs(series)
+    transaction = await ups.claim(first)
+    refused = await ups.ask("PUT", f"/workitems/{second}/state", state("IN PROGRESS", "1.2.3.4.5"))
+    assert (refused.status_code, refused.json()["code"]) == (409, "C302")
+    await ups.ask("POST", f"/workitems/{first}?transaction-uid={transaction}", performed())
+    assert (await ups.ask("PUT", f"/workitems/{first}/state", state("COMPLETED", transaction))).status_code == 200
+    await mesh.in_state(job["id"], "completed")
+    await in_state(mesh, ups, second, "COMPLETED")
+
+
+async def test_a_run_is_about_what_it_was_asked_for(mesh: Mesh, ups: Ups) -> None:
+    series, other = Series(), Series()
+    item = await ups.create(run_of(series, "ct-lung", t00404005=attribute("DT", "9000")))
+    source = run_of(other, "ct-bone")
+    for tag in ("00404021", "00404018"):
+        refused = await ups.ask("POST", f"/workitems/{item}", {tag: source[tag]})
+        assert (refused.status_code, "create another work item" in refused.text) == (400, True)
 
 
 async def test_a_claim_is_won_once_by_the_mesh_or_by_somebody_outside(mesh: Mesh, ups: Ups) -> None:

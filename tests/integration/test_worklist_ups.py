@@ -557,6 +557,12 @@ async def test_an_external_model_is_performed_by_who_claims_it_and_nothing_of_it
     assert [result["sop_instance_uid"] for result in ended["results"]] == ["1.2.3.4"]
     assert mesh.said_of(JobRequested, job["id"]) == []
 
+    async def completed() -> Any:
+        return mesh.said_of(JobCompleted, job["id"])
+
+    (told_of_it,) = await mesh.until(completed)  # who sends results on hears of these as well
+    assert [(result.kind, result.sop_instance_uid) for result in told_of_it.results] == [("SR", "1.2.3.4")]
+
 
 async def test_every_access_to_a_work_item_is_on_record(mesh: Mesh, ups: Ups) -> None:
     made, _ = await at(ups, "CANCELED")

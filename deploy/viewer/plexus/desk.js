@@ -6,8 +6,10 @@ const ENDED = ['completed', 'failed', 'cancelled'];
 export const hasEnded = job => ENDED.includes(job.state);
 
 /** What a person chose: results of one model on one series with other choices lie beside each other. */
-const lineOf = job =>
-  [job.model, job.series_instance_uid, ...job.inputs.filter(one => one.chosen).map(one => one.series_instance_uid)].join();
+function lineOf(job) {
+  const series = name => job.inputs.find(one => one.name === name)?.series_instance_uid;
+  return JSON.stringify([job.model, job.series_instance_uid, [...job.chosen].sort().map(name => [name, series(name)])]);
+}
 
 /** Which of completed jobs, the newest first, still stand: those that no other one replaces. */
 export function standing(done) {
@@ -82,10 +84,10 @@ export class Desk extends EventTarget {
     return model.inputs.length ? this.#inputs.get(this.#here(model)) || null : [];
   }
 
-  /** The series that an input takes here: as it was chosen, or by its rule. */
+  /** The series that an input takes here: as it was chosen ('' is for none), or by its rule. */
   takenBy(model, input) {
     const chosen = this.#chosen.get(`${this.#here(model)} ${input.name}`);
-    return input.candidates.find(each => (chosen ? each.series_instance_uid === chosen : each.taken));
+    return input.candidates.find(each => (chosen === undefined ? each.taken : each.series_instance_uid === chosen));
   }
 
   choose(model, input, series) {
@@ -109,8 +111,9 @@ export class Desk extends EventTarget {
   // What is on screen is what runs: so a person's choice stays when another series comes.
   async run(model) {
     await this.#trying(model, async () => {
-      const taken = (this.inputsOf(model) || []).map(input => [input.name, this.takenBy(model, input)?.series_instance_uid]);
-      const inputs = Object.fromEntries(taken.filter(([, series]) => series));
+      const shown = (this.inputsOf(model) || []).filter(input => input.candidates.length);
+      const taken = input => this.takenBy(model, input)?.series_instance_uid ?? '';
+      const inputs = Object.fromEntries(shown.map(input => [input.name, taken(input)]));
       const job = await mesh.run(model.name, this.target, inputs, this.#asksAgain(model, inputs));
       this.#wanted.add(job.id);
       this.#follow(job.study_instance_uid);
@@ -128,8 +131,9 @@ export class Desk extends EventTarget {
 
   /** Whether a run with these inputs is there: then it is made again. */
   #asksAgain(model, inputs) {
+    const wanted = Object.values(inputs).filter(Boolean).length;
     const same = job => job.inputs.every(one => inputs[one.name] === one.series_instance_uid);
-    return this.jobsOf(model).some(job => job.inputs.length === Object.keys(inputs).length && same(job));
+    return this.jobsOf(model).some(job => job.inputs.length === wanted && same(job));
   }
 
   #here(model) {

@@ -222,7 +222,8 @@ class Card {
         textContent: `${seriesInWords(each)}${each.taken ? ' (its rule takes this)' : ''}`,
       });
     const chooser = input => {
-      const select = make('select', {}, ...input.candidates.map(option));
+      const none = input.required ? [] : [make('option', { value: '', textContent: 'Without' })];
+      const select = make('select', {}, ...input.candidates.map(option), ...none);
       select.value = this.desk.takenBy(this.model, input)?.series_instance_uid ?? '';
       select.onchange = () => this.desk.choose(this.model, input, select.value);
       return select;

@@ -16,6 +16,7 @@ from services.archive.ports import Events, Index
 from services.archive.searching import parse_search
 from services.archive.sending import PRIVATE, packed_answer
 from services.chassis import http
+from services.chassis.http import Direct
 from services.dicom.accept import MULTIPART, Offer, choose
 from services.dicom.multipart import PART_TAIL, closing, new_boundary, part_head, related
 from services.dicom.native_xml import native_dicom_model
@@ -31,13 +32,55 @@ _OFFERS: Final = (
 _MORE: Final = "There are additional results that can be requested"
 
 
-def router(*, index: Index, events: Events, max_results: int, public_url: str, root: str) -> APIRouter:
-    """The routes of QIDO-RS under `root`; `max_results`: at most so many answers to a query."""
-    routes = APIRouter()
-    study = f"{root}/studies/{{study}}"
-    series = f"{study}/series/{{series}}"
+class Qido:
+    """The searches.
 
-    async def search(request: Request, level: Level) -> Response:
+    Args:
+        max_results: at most so many answers to a query.
+        public_url: address of the edge, for clients whose Host header has no port.
+        root: path of the service.
+    """
+
+    def __init__(
+        self, *, index: Index, events: Events, max_results: int, public_url: str = "", root: str = "/dicom-web"
+    ) -> None:
+        self._index = index
+        self._events = events
+        self._max_results = max_results
+        self._public_url = public_url
+        self._root = root
+        study = f"{root}/studies/{{study}}"
+        series = f"{study}/series/{{series}}"
+        self._routes = (
+            (f"{root}/studies", self.studies),
+            *((f"{above}/series", self.series) for above in (study, root)),
+            *((f"{above}/instances", self.instances) for above in (series, study, root)),
+        )
+
+    def router(self) -> APIRouter:
+        """The routes."""
+        routes = APIRouter()
+        for path, answer in self._routes:
+            routes.add_api_route(path, answer, methods=["GET", "HEAD"])
+        return routes
+
+    def direct(self) -> list[Direct]:
+        """All of them: whoever types a patient's ID waits for nothing else."""
+        return [Direct(path, answer, spanned=True) for path, answer in self._routes]
+
+    async def studies(self, request: Request) -> Response:
+        """Studies."""
+        return await self._search(request, Level.STUDY)
+
+    async def series(self, request: Request) -> Response:
+        """Series, of a study or of all."""
+        return await self._search(request, Level.SERIES)
+
+    async def instances(self, request: Request) -> Response:
+        """Instances, of a series, a study or of all."""
+        return await self._search(request, Level.INSTANCE)
+
+    async def _search(self, request: Request, level: Level) -> Response:
         offer = choose(ranges_of(request), _OFFERS)
         if offer is None:
             raise NotAcceptable(f'{each.media_type}; type="{each.part_type}"' if each.part_type else each.media_type
@@ -48,37 +91,14 @@ def router(*, index: Index, events: Events, max_results: int, public_url: str, r
             request.query_params.multi_items(),
             study_instance_uid=named.study_instance_uid,
             series_instance_uid=named.series_instance_uid,
-            max_results=max_results,
+            max_results=self._max_results,
         )
-        url = f"{http.origin(request, public_url)}{root}"
-        page = await handlers.search(asked, url, index=index, events=events, caller=http.caller(request))
+        url = f"{http.origin(request, self._public_url)}{self._root}"
+        page = await handlers.search(asked, url, index=self._index, events=self._events, caller=http.caller(request))
         response = _response(page, offer)
         for warning in (*asked.warnings, *([_MORE] if page.more else [])):
             response.headers.append("Warning", f'299 {url} "{warning}"')
         return await packed_answer(response, request.headers.get("accept-encoding"))
-
-    @routes.head(f"{root}/studies")
-    @routes.get(f"{root}/studies")
-    async def search_studies(request: Request) -> Response:
-        return await search(request, Level.STUDY)
-
-    @routes.head(f"{root}/series")
-    @routes.get(f"{root}/series")
-    @routes.head(f"{study}/series")
-    @routes.get(f"{study}/series")
-    async def search_series(request: Request) -> Response:
-        return await search(request, Level.SERIES)
-
-    @routes.head(f"{root}/instances")
-    @routes.get(f"{root}/instances")
-    @routes.head(f"{study}/instances")
-    @routes.get(f"{study}/instances")
-    @routes.head(f"{series}/instances")
-    @routes.get(f"{series}/instances")
-    async def search_instances(request: Request) -> Response:
-        return await search(request, Level.INSTANCE)
-
-    return routes
 
 
 def _response(page: Page, offer: Offer) -> Response:

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import astuple, dataclass, fields
+from typing import Final
 
 import asyncpg
 
@@ -15,6 +16,9 @@ from services.audit.errors import LogBrokenError, LogUnavailableError
 from services.audit.merkle import Frontier
 from services.audit.model import Entry, Index, LogQuery
 from services.chassis.database import conditions
+
+SESSION: Final = {"plan_cache_mode": "force_custom_plan"}
+"""For connections to the log: it grows from nothing, and a plan that was made then reads all of it ever after."""
 
 _MOST_TOGETHER = 4
 """So many appends share a transaction, of as many records as each of them brings."""

@@ -3,6 +3,7 @@ it for the job's work items."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -205,6 +206,7 @@ class PostgresJobs:
             "id = ": query.job_id,
             "position < ": query.before,
             "change > ": query.since,
+            "inputs @> ": json.dumps([{"series_instance_uid": query.beside}]) if query.beside else "",
         }
         where, values = conditions(wanted)
         async with translated():

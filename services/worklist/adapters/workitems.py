@@ -21,7 +21,8 @@ from services.worklist.ups.matching import Conditions, exactly, matches, parse_f
 from services.worklist.ups.refusals import gone, no_subscription, unknown
 from services.worklist.ups.searching import Search
 
-_BATCH = 500
+_BATCH = 100
+"""Work items that are in memory at a time: each may have some MiB."""
 _STATE = "00741000"
 
 

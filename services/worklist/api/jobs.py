@@ -85,7 +85,7 @@ class InputView(BaseModel):
 
 
 class JobView(BaseModel):
-    """A job as the outside sees it."""
+    """A job as the outside sees it; `chosen` are the inputs for which a person named a series, or wanted none."""
 
     id: str
     model: str
@@ -114,6 +114,7 @@ class JobView(BaseModel):
     not_before: datetime | None
     admitted_at: datetime | None
     inputs: list[InputView]
+    chosen: list[str]
     shadow: str
     shadowed_at: datetime | None
 
@@ -140,9 +141,9 @@ class Wanted(BaseModel):
     deadline: Annotated[AwareDatetime, Field(ge=_EARLIEST, le=_LATEST)] | None = None
     force: bool = False
     inputs: Annotated[
-        dict[Annotated[str, Field(max_length=32)], Annotated[str, Field(pattern=_UID)]], Field(max_length=7)
+        dict[Annotated[str, Field(max_length=32)], Annotated[str, Field(pattern=rf"{_UID}|^$")]], Field(max_length=7)
     ] = {}
-    """Series by the names of the model's further inputs, where its rules are not to choose."""
+    """Series by the names of the model's further inputs, where its rules are not to choose; "" for none."""
 
 
 def router(
@@ -219,7 +220,8 @@ def router(
     @routes.post("/jobs/{job_id}/retry")
     async def retry_job(job_id: JobId, principal: Caller) -> JobView:
         """A failed job goes again."""
-        return JobView.of(await handlers.retry(job_id, principal=principal, jobs=jobs))
+        candidates = await catalogue.candidates()
+        return JobView.of(await handlers.retry(job_id, principal=principal, jobs=jobs, candidates=candidates))
 
     @routes.post("/jobs/{job_id}/cancel")
     async def cancel_job(job_id: JobId, principal: Caller) -> JobView:

@@ -16,6 +16,7 @@ _AE_TITLE = re.compile(r"[ -\[\]-~]{1,16}", re.ASCII)
 _PROTOCOL = "dicom"
 _REFUSED = 1008
 _GOING_AWAY = 1001
+_PATIENCE_SECONDS = 60.0
 
 
 def router(*, notifications: Notifications) -> APIRouter:
@@ -50,8 +51,13 @@ async def _gone(socket: WebSocket) -> None:
 
 
 async def _tell(socket: WebSocket, told: AsyncIterator[DicomJson]) -> None:
-    """Says what there is to say, until the process stops or the client does not read any more."""
-    with suppress(WebSocketDisconnect, RuntimeError):
+    """Says what there is to say, until the process stops or the client does not read any more.
+
+    A client that keeps its line and reads nothing is let go: pings would wait behind what it does not read.
+    """
+    with suppress(WebSocketDisconnect, RuntimeError, TimeoutError):
         async for message in told:
-            await socket.send_text(dumps(message).decode())
-        await socket.close(_GOING_AWAY)
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                await socket.send_text(dumps(message).decode())
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            await socket.close(_GOING_AWAY)

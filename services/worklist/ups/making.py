@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from services.contracts.card import ModelCard
+from services.contracts.card import ModelCard, ResultKind
 from services.contracts.events import Result
 from services.dicom.attributes import tag_of
 from services.dicom.dicom_json import DicomJson
@@ -127,11 +127,23 @@ def outputs(results: Sequence[Result], dicomweb: str) -> list[DicomJson]:
     ]
 
 
+_STORAGE: Final = "1.2.840.10008.5.1.4.1.1."
 _KINDS: Final = {
-    "1.2.840.10008.5.1.4.1.1.66.4": "SEG",
-    "1.2.840.10008.5.1.4.1.1.88.33": "SR",
-    "1.2.840.10008.5.1.4.1.1.88.34": "SR",
+    f"{_STORAGE}{tail}": kind
+    for kind, tails in {
+        ResultKind.SEG: ("66.4", "66.7"),
+        ResultKind.SR: ("88.11", "88.22", "88.33", "88.34", "88.35"),
+        ResultKind.PM: ("30",),
+        ResultKind.SC: ("7", "7.1", "7.2", "7.3", "7.4"),
+        ResultKind.GSPS: ("11.1",),
+        ResultKind.PDF: ("104.1",),
+        ResultKind.STL: ("104.3",),
+        ResultKind.KO: ("88.59",),
+        ResultKind.BLEND: ("11.8",),
+    }.items()
+    for tail in tails
 }
+"""Of what a performer outside stores, by its SOP class (PS3.4 B.5)."""
 
 
 def results_of(item: WorkItem) -> tuple[Result, ...]:

@@ -186,11 +186,21 @@ async def direct(health: Health) -> AsyncIterator[httpx.AsyncClient]:
         health=health,
         log=Log("tested"),
         routers=[router()],
-        direct=[http.Direct("/things/{name}/parts/{number}", answer)],
+        direct=[
+            http.Direct("/things/{name}/parts/{number}", answer),
+            http.Direct("/things/{name}/whole", answer, spanned=True),
+        ],
         status_of=lambda fault: 404,
     )
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://here") as found:
         yield found
+
+
+async def test_a_direct_resource_has_a_span_where_it_is_said_to_have_one(direct: httpx.AsyncClient) -> None:
+    with recorded() as exporter:
+        assert (await direct.get(f"/things/{SECRET}/parts/1")).json()["trace"] == ""
+        assert (await direct.get(f"/things/{SECRET}/whole")).json()["trace"]
+        assert [span.name for span in exporter.get_finished_spans()] == ["GET /things/{name}/whole"]
 
 
 async def test_a_direct_resource_is_answered_past_the_framework(direct: httpx.AsyncClient) -> None:

@@ -57,6 +57,7 @@ FIELDS = [
     "not_before",
     "admitted_at",
     "inputs",
+    "chosen",
     "shadow",
     "shadowed_at",
 ]
@@ -184,3 +185,9 @@ async def test_a_model_that_takes_one_series_offers_nothing_beside_it_and_who_as
 async def test_the_api_describes_itself() -> None:
     paths = (await ask("/worklist/openapi.json", MemoryJobs())).json()["paths"]
     assert {"/jobs", "/jobs/{job_id}", "/jobs/events", "/models", "/models/{model}/inputs"} <= paths.keys()
+
+
+async def test_the_further_inputs_of_a_model_are_in_the_description_of_the_api() -> None:
+    schemas = (await ask("/worklist/openapi.json", MemoryJobs())).json()["components"]["schemas"]
+    assert set(schemas["NeedView"]["properties"]) == {"name", "from", "required", "selection"}
+    assert set(schemas["OfferView"]["properties"]) == {"name", "from", "required", "selection", "candidates", "note"}

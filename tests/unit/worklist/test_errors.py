@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.chassis.faults import Fault
+from services.chassis.faults import Fault, PermanentFault
 from services.contracts.card import CardInput, InputKind
 from services.worklist import errors
 
@@ -38,3 +38,8 @@ def test_every_fault_of_the_tree_is_tried_here_and_drawn_there() -> None:
     assert tree == {type(fault).__name__ for fault, _ in FAULTS}
     assert errors.__doc__ is not None
     assert all(name in errors.__doc__ for name in tree)
+
+
+def test_what_the_archive_does_not_hold_is_not_there() -> None:
+    assert errors.http_status(PermanentFault("no-such-series", "there is no such series in this study")) == 404
+    assert errors.http_status(PermanentFault("peer-failed", "a service could not answer")) == 400

@@ -143,6 +143,15 @@ async def test_a_job_that_nobody_has_begun_is_cancelled_without_a_word_to_the_me
     assert [type(fact) for fact, _ in jobs.said] == [AuditRecorded]
 
 
+async def test_what_somebody_outside_had_claimed_and_not_done_in_time_is_the_meshs_again_when_it_is_retried() -> None:
+    claimed = job(state=JobState.FAILED, performer=Performer.OUTSIDE, deadline=later(5))
+    for kind, performer in ((PackageKind.TRITON, Performer.MESH), (PackageKind.EXTERNAL, Performer.OUTSIDE)):
+        jobs, model = MemoryJobs(claimed), replace(card(), kind=kind)
+        in_use = [Candidate(model, FixedRule(True))]
+        again = await handlers.retry("a" * 32, principal=Principal("ann"), jobs=jobs, candidates=in_use)
+        assert (again.state, again.performer, again.deadline) == (JobState.WAITING, performer, None)
+
+
 async def test_a_job_whose_deadline_has_passed_fails_and_stops() -> None:
     jobs, journal = MemoryJobs(job(deadline=later(5)), job(id="b" * 32, deadline=later(50))), MemoryJournal()
     await handlers.expire(later(6), jobs=jobs, journal=journal)

@@ -37,6 +37,7 @@ class Archive:
     unsettled: set[str] = field(default_factory=set)
     digests: dict[str, str] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
+    revisions: dict[str, int] = field(default_factory=dict)
 
     def put(self, study: str, date: str, patient: str, **series: Mapping[str, Any]) -> None:
         self.studies[study] = (date, patient, {name.replace("_", "."): tags for name, tags in series.items()})
@@ -49,7 +50,8 @@ class Archive:
         described = {tag: value if isinstance(value, dict) else {"Value": [value]} for tag, value in tags.items()}
         digest = self.digests.get(series_instance_uid, f"d-{series_instance_uid}")
         size = self.sizes.get(series_instance_uid, 100)
-        return Series(described, digest, size, revision=0 if series_instance_uid in self.unsettled else 1)
+        revision = self.revisions.get(series_instance_uid, 1)
+        return Series(described, digest, size, revision=0 if series_instance_uid in self.unsettled else revision)
 
     async def references(self, study_instance_uid: str, series_instance_uid: str) -> Sequence[tuple[str, str]]:
         return [("1.2", f"{series_instance_uid}.1")]
@@ -87,6 +89,7 @@ async def settle(
     jobs: Jobs, archive: Archive, model: Candidate, study: str, uid: str, revision: int = 1
 ) -> MemoryJournal:
     journal = MemoryJournal()
+    archive.revisions[uid] = revision
     there = await archive.describe(study, uid)
     settled = SeriesSettled(study, uid, revision, there.digest, there.instances)
     await handlers.select(settled, candidates=[model], archive=archive, jobs=jobs, journal=journal)
@@ -418,3 +421,33 @@ async def test_who_asks_for_what_waits_already_hurries_it_and_nobody_slows_it() 
     assert len(jobs.jobs) == 1
     assert (hurried.priority, same.priority) == (Priority.HIGH, Priority.HIGH)
     assert [fact.detail for fact, _ in jobs.said if isinstance(fact, AuditRecorded)][-1] == "hurried"
+
+
+async def test_a_person_may_want_none_where_the_model_can_do_without() -> None:
+    archive, jobs = Archive(), MemoryJobs()
+    archive.put("1", "20240101", "P", **{"1_1": CT})
+    archive.put("4", "20260101", "P", **{"4_1": CT})
+    await settle(jobs, archive, OPTIONAL, "4", "4.1")
+    (without,) = await ask(jobs, archive, OPTIONAL, "4", inputs={"prior": ""})
+    (same,) = await ask(jobs, archive, OPTIONAL, "4", inputs={"prior": ""})
+    assert (without.inputs, without.chosen, without.id) == ((), ("prior",), same.id)
+    archive.digests["4.1"] = "more"
+    await settle(jobs, archive, OPTIONAL, "4", "4.1", revision=2)
+    newest = [(job.chosen, len(job.inputs)) for job in jobs.jobs.values() if job.revision == 2]
+    assert newest == [(("prior",), 0), ((), 1)]
+    with pytest.raises(UnfitInputError, match="change cannot do without prior"):
+        await ask(jobs, archive, PRIOR, "4", inputs={"prior": ""})
+
+
+async def test_a_chosen_series_that_grows_brings_what_it_was_chosen_for_once_more() -> None:
+    archive, jobs, by_rule, by_hand = await _compared()
+    archive.digests["1.1"] = "more"
+    for _ in range(2):  # said twice
+        await settle(jobs, archive, PRIOR, "1", "1.1", revision=2)
+    _, _, made = (job for job in jobs.jobs.values() if job.study_instance_uid == "4")
+    assert (made.supersedes, made.chosen, made.inputs[0].digest) == (by_hand.id, ("prior",), "more")
+    assert jobs.jobs[by_rule.id] == by_rule
+    jobs.jobs[made.id] = replace(made, state=JobState.CANCELLED, reason_code="cancelled")
+    archive.digests["1.1"] = "still more"
+    await settle(jobs, archive, PRIOR, "1", "1.1", revision=3)
+    assert len([job for job in jobs.jobs.values() if job.study_instance_uid == "4"]) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -13,6 +14,7 @@ from services.contracts.events import LeftOut, Result
 from services.dicom.dicom_json import DicomJson
 from services.dicom.matching import Wildcard
 from services.worklist.adapters.notifications import _offer
+from services.worklist.api import notifications
 from services.worklist.model import Job, JobState, Priority
 from services.worklist.ups import checking, following, reports, states
 from services.worklist.ups.building import dataset, first, items, moment_of
@@ -206,3 +208,16 @@ async def test_a_listener_that_does_not_read_is_let_go() -> None:
     for number in range(4):
         _offer(queue, {"number": number})
     assert queue.get_nowait() is None
+
+
+async def test_a_client_that_keeps_its_line_and_reads_nothing_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifications, "_PATIENCE_SECONDS", 0.01)
+
+    class Deaf:
+        async def send_text(self, text: str) -> None:
+            await asyncio.Event().wait()
+
+    async def told() -> AsyncIterator[DicomJson]:
+        yield {}
+
+    await notifications._tell(Deaf(), told())  # type: ignore[arg-type]  # all that it uses

@@ -128,8 +128,9 @@ def of_rows(
         first.append(low * scale + shift)
         last.append(high * scale + shift)
     kinds = np.rint(of_name.get("class", np.zeros(len(table)))).astype(int)
-    if len(labels) == 0 or kinds.min() < 0 or kinds.max() >= len(labels):
-        raise Refused(f"the network answers the class {kinds.max()}, and the card gives labels to {len(labels)}")
+    strange = kinds[(kinds < 0) | (kinds >= len(labels))]
+    if len(strange):
+        raise Refused(f"the network answers the class {strange[0]}, and the card gives labels to {len(labels)}")
     found = Found(np.stack([*first, *last], axis=1), np.array(labels)[kinds], of_name["score"])
     return found.some((found.labels > 0) & (found.boxes[:, :3] < found.boxes[:, 3:]).all(axis=1))
 
