@@ -191,13 +191,29 @@ class Result(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut(Event):
+    """A kind of object that the card asks for and that could not be made; part of `JobCompleted`, never said alone."""
+
+    subject: ClassVar[str] = ""
+    message: ClassVar[Callable[..., Message]] = wire.LeftOut
+    kind: str
+    reason_code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobCompleted(Event):
-    """Every result of the job is durable in the archive. Said by encode."""
+    """Every result of the job is durable in the archive. Said by encode.
+
+    Attributes:
+        left_out: what was to be made beside them, and why it was not; nothing of the finding is missing.
+    """
 
     subject: ClassVar[str] = subjects.JOB_COMPLETED
     message: ClassVar[Callable[..., Message]] = wire.JobCompleted
     job_id: str
     results: tuple[Result, ...] = field(default=())
+    left_out: tuple[LeftOut, ...] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +321,12 @@ class ShadowCompared(Event):
     figures: tuple[Figure, ...] = ()
 
 
-_PARTS: Final[dict[str, type[Event]]] = {"Result": Result, "Figure": Figure, "InputSeries": InputSeries}
+_PARTS: Final[dict[str, type[Event]]] = {
+    "Result": Result,
+    "LeftOut": LeftOut,
+    "Figure": Figure,
+    "InputSeries": InputSeries,
+}
 """What repeated messages are, by their names on the wire."""
 
 

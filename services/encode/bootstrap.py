@@ -18,8 +18,9 @@ from services.encode import handlers
 from services.encode.adapters.grpc import AnonymiseAirlock, ArchiveHeaders, IngestDoor
 from services.encode.adapters.npz import unpack
 from services.encode.adapters.obstore import WorkStore
+from services.encode.adapters.opentelemetry import Tally
 from services.encode.errors import KeyUnusable
-from services.encode.model import Document, Names, Task
+from services.encode.model import Encoded, Names, Task
 from services.encode.settings import Settings
 from services.encode.subscriptions import subscriptions
 
@@ -45,6 +46,7 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
     anonymise = await enter(rpc.channel(settings.anonymise_address, frame.identity))
     archive = await enter(rpc.channel(settings.archive_address, frame.identity))
     ingest = await enter(rpc.channel(settings.ingest_address, frame.identity))
+    tally = Tally()
     work = WorkStore.at(settings.work_url, settings.work_keys)
     encode = partial(
         handlers.encode_job,
@@ -64,7 +66,11 @@ async def build(settings: Settings, frame: Frame) -> Runtime:
         if await work.has(stopped_key(event.job_id, event.attempt)):
             frame.log.info("job.stopped", job_id=event.job_id, model=event.model)
             return
-        await encode(event)
+        for one in await encode(event):
+            tally.left_out(one)
+            frame.log.warning(
+                "result.left-out", job_id=event.job_id, model=event.model, kind=one.kind, code=one.reason_code
+            )
         frame.log.info("job.completed", job_id=event.job_id, model=event.model)
 
     async def fail(event: JobInferred, fault: Fault) -> None:
@@ -101,7 +107,7 @@ class LateEncoder:
     def __init__(self, *, omit_empty_frames: bool) -> None:
         self._omit_empty_frames = omit_empty_frames
 
-    def encode(self, task: Task) -> tuple[Document, ...]:
+    def encode(self, task: Task) -> Encoded:
         """The documents of a job; see `services.encode.ports.Encoder`."""
         from services.encode.adapters.highdicom import HighdicomEncoder
 

@@ -13,6 +13,8 @@ PermanentFault
 ├── SourceGone          the archive no longer has every source instance
 ├── SourceUnusable      the source headers cannot carry a result
 ├── EncodingFailed      the objects cannot be built
+├── OptionsUnusable     the card wants a kind as it cannot be
+├── NotCarried          a source of this kind carries no such object
 └── StoreRefused        ingest does not take a result
 """
 
@@ -96,6 +98,23 @@ class EncodingFailed(PermanentFault):
 
     def __init__(self, kind: str, error: str) -> None:
         super().__init__("encoding-failed", f"the {kind} cannot be built from this result and these headers ({error})")
+
+
+class NotCarried(PermanentFault):
+    """A source of this kind carries no such object, whatever the result is."""
+
+    def __init__(self, kind: str, source: str) -> None:
+        super().__init__("not-carried", f"{source} cannot carry a {kind}, so there is none")
+
+
+class OptionsUnusable(PermanentFault):
+    """The card's options of a kind cannot be. They came across the airlock: no word of them is told."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(
+            "options-unusable",
+            f"the card's options of its {kind} cannot be; plexus model check names them",
+        )
 
 
 class StoreRefused(PermanentFault):

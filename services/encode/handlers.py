@@ -16,11 +16,12 @@ from services.contracts.events import (
     JobFailed,
     JobInferred,
     JobProgressed,
+    LeftOut,
     Outcome,
     Result,
 )
 from services.encode.errors import CardMismatch, StoreRefused, StoreUnavailable
-from services.encode.model import Document, InstanceName, Kind, Names, Original, Task
+from services.encode.model import Encoded, InstanceName, Kind, Names, Original, Task
 from services.encode.plan import kinds_of, pictures_of
 from services.encode.ports import Airlock, Encoder, Events, FrontDoor, ResultStore, SourceArchive
 from services.encode.result import InferredResult
@@ -40,8 +41,8 @@ async def encode_job(
     front_door: FrontDoor,
     events: Events,
     names: Names,
-) -> None:
-    """Make the documents of the job, store them, and say that it is done.
+) -> tuple[LeftOut, ...]:
+    """Make the documents of the job, store them, and say that it is done; what had to be left out comes back.
 
     Idempotent: the documents have the same names each time, and the front door keeps the first of a name.
 
@@ -65,13 +66,15 @@ async def encode_job(
     predecessors = await _predecessors(result, original, archive=archive, names=names)
     task = Task(result, original, headers, names, predecessors, pictures, beside)
     # In a thread: the bus must go on saying that this message is in hand.
-    documents = await asyncio.to_thread(encoder.encode, task)
+    encoded = await asyncio.to_thread(encoder.encode, task)
+    documents = encoded.documents
     del result, task
     await events.mention(JobProgressed(job_id, "encode", 1, 1))
     await events.mention(JobProgressed(job_id, "store", 0, len(documents)))
     await front_door.store(documents)
     await events.mention(JobProgressed(job_id, "store", len(documents), len(documents)))
-    await _say_completed(job_id, documents, events=events)
+    await _say_completed(job_id, encoded, events=events)
+    return encoded.left_out
 
 
 def _originals(result: InferredResult, original: Original) -> list[str]:
@@ -96,7 +99,8 @@ async def _predecessors(
     return found
 
 
-async def _say_completed(job_id: str, documents: tuple[Document, ...], *, events: Events) -> None:
+async def _say_completed(job_id: str, encoded: Encoded, *, events: Events) -> None:
+    documents = encoded.documents
     results = tuple(
         Result(
             document.kind,
@@ -109,7 +113,7 @@ async def _say_completed(job_id: str, documents: tuple[Document, ...], *, events
     )
     study = documents[0].study_instance_uid
     await _record(job_id, Outcome.SUCCESS, study=study, instances=len(documents), events=events)
-    await events.say(JobCompleted(job_id, results), message_id=f"{job_id}.completed")
+    await events.say(JobCompleted(job_id, results, encoded.left_out), message_id=f"{job_id}.completed")
 
 
 async def fail_job(event: JobInferred, fault: Fault, *, events: Events) -> None:

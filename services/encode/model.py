@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hmac import digest
 
 from services.contracts.card import ResultKind
+from services.contracts.events import LeftOut
 from services.dicom.uids import keyed_uid
 from services.encode.result import InferredResult
 
@@ -108,6 +109,19 @@ class Task:
     predecessors: Mapping[Kind, InstanceName] = field(default_factory=dict)
     pictures: Mapping[str, bytes] = field(default_factory=dict)
     beside: Sequence[Sequence[bytes]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """What a job became.
+
+    Attributes:
+        documents: in the order in which they are to be stored; at least one.
+        left_out: kinds that were asked for beside them and that this source cannot carry, with the reasons.
+    """
+
+    documents: tuple[Document, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

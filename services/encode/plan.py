@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from services.contracts.card import InputKind, ResultKind
 from services.encode.findings import key_planes
@@ -38,37 +37,49 @@ SOP_CLASSES: Mapping[ResultKind, tuple[str, ...]] = {
 """What we create, by kind. A colour source gets a colour presentation state; more than 255 segments, a label map."""
 
 
-def kinds_of(result: InferredResult) -> Mapping[ResultKind, Mapping[str, Any]]:
-    """The kinds of objects to make, each with its options.
+def kinds_of(result: InferredResult) -> tuple[ResultKind, ...]:
+    """The kinds of objects to make, in the order in which they are made.
 
-    Labels or probabilities become a SEG, a map becomes a PM, an image becomes an SC; and whatever says something that
-    can be coded (labels, boxes, classes, measurements) stands in an SR as well. A kind that needs what the result
-    has not, such as an STL without a label map, comes to nothing; if all do, the SR says that nothing was found.
+    Labels or probabilities become a SEG, a map becomes a PM, an image becomes an SC; and the SR says what can be coded
+    (labels, boxes, classes, measurements) and leads to all of them. A kind that needs what the result has not, such as
+    an STL without a label map, comes to nothing; if all do, the SR says that nothing was found.
     A map in colour over the images (BLEND) brings the PM that it shows, asked for or not.
     """
-    arrays, none = result.arrays, dict[str, Any]()
+    arrays = result.arrays
     # A Parametric Map has a frame of reference (PS3.3 A.75.3): over a projection it is shown as a picture instead.
     volume = result.card.input is InputKind.VOLUME
     mapped = ResultKind.PM if volume else ResultKind.SC
     if result.card.results:
-        asked = dict(result.card.results)
-        if ResultKind.BLEND in asked:
-            asked.setdefault(mapped, none)
+        kinds = set(result.card.results)
+        shown = {ResultKind.PM, ResultKind.BLEND}
+        if ResultKind.BLEND in kinds or (kinds & shown and not volume):
+            kinds.add(mapped)
         if not volume:
-            for kind in (ResultKind.PM, ResultKind.BLEND):
-                if kind in asked:
-                    asked.setdefault(mapped, asked.pop(kind))
-        return {kind: asked[kind] for kind in ORDER if kind in asked}
-    kinds: dict[ResultKind, Mapping[str, Any]] = {}
+            kinds -= shown
+        return tuple(kind for kind in ORDER if kind in kinds)
+    kinds = {ResultKind.SR}
     if arrays.labels is not None or arrays.probabilities is not None:
-        kinds[ResultKind.SEG] = none
+        kinds.add(ResultKind.SEG)
     if arrays.map is not None:
-        kinds[mapped] = none
+        kinds.add(mapped)
     if arrays.image is not None:
-        kinds[ResultKind.SC] = none
-    if result.card.labels or result.card.classes or result.card.measurements or not kinds:
-        kinds[ResultKind.SR] = none
-    return kinds
+        kinds.add(ResultKind.SC)
+    return tuple(kind for kind in ORDER if kind in kinds)
+
+
+def carries(result: InferredResult, kind: ResultKind) -> bool:
+    """Whether what the model said stands in this kind of object, so that without it the job has not done its work.
+
+    All others show once more what stands in these: a source that cannot carry one of them loses a view, no finding.
+    """
+    match kind:
+        case ResultKind.SEG | ResultKind.PM | ResultKind.SR:
+            return True
+        case ResultKind.SC:  # the model's image itself, or a map that no Parametric Map can hold
+            flat_map = result.arrays.map is not None and result.card.input is not InputKind.VOLUME
+            return result.arrays.image is not None or flat_map
+        case ResultKind.GSPS | ResultKind.BLEND | ResultKind.STL | ResultKind.KO | ResultKind.PDF:
+            return False
 
 
 def pictures_of(result: InferredResult) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.contracts.events import Event
-from services.encode.model import Document, Original, OriginalInput, Task
+from services.encode.model import Document, Encoded, Original, OriginalInput, Task
 
 
 class ResultStore(Protocol):
@@ -57,13 +57,13 @@ class SourceArchive(Protocol):
 class Encoder(Protocol):
     """Makes documents. Heavy work: call it in a thread."""
 
-    def encode(self, task: Task) -> tuple[Document, ...]:
-        """The documents of a job, in the order in which they are to be stored.
+    def encode(self, task: Task) -> Encoded:
+        """The documents of a job, and what had to be left out.
 
         Raises:
             SourceUnusable: the headers cannot carry a result.
             CardMismatch: the result does not fit its card.
-            EncodingFailed: a document cannot be built.
+            EncodingFailed: a document that carries the finding cannot be built (`services.encode.plan.carries`).
         """
 
 

@@ -52,6 +52,14 @@ class Beside:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A kind of object that was to be made beside the results, and why it could not be."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """A job as `GET /jobs` tells it."""
 
@@ -72,6 +80,7 @@ class Job:
     finished_at: str
     results: tuple[Result, ...]
     inputs: tuple[Beside, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     @classmethod
     def read(cls, fields: Mapping[str, Any]) -> Self:
@@ -106,6 +115,7 @@ class Job:
                     Beside(item["name"], item["study_instance_uid"], item["series_instance_uid"], bool(item["chosen"]))
                     for item in fields.get("inputs") or ()
                 ),
+                left_out=tuple(LeftOut(item["kind"], item["reason"]) for item in fields.get("left_out") or ()),
             )
         except (KeyError, ValueError, TypeError, AttributeError):
             raise EdgeError("/jobs answered something that is no job") from None

@@ -26,6 +26,7 @@ from services.contracts.events import (
     JobInferred,
     JobProgressed,
     JobReleased,
+    LeftOut,
     Result,
 )
 from services.worklist.errors import JobConflictError
@@ -117,6 +118,7 @@ class Job:
         inputs: the series that it takes beside the one that it is about.
         chosen: the names of the inputs whose series a person chose, or for which a person wanted none.
         not_before: when it may begin; None for at once.
+        left_out: the kinds of objects that were to be made beside the results and could not be.
     """
 
     id: str
@@ -154,6 +156,7 @@ class Job:
     inputs: tuple[InputSeries, ...] = ()
     chosen: tuple[str, ...] = ()
     not_before: datetime | None = None
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def line(self) -> Line:
@@ -255,7 +258,7 @@ def _complete(job: Job, fact: JobCompleted, at: datetime) -> Job:
     if job.state is JobState.COMPLETED:
         return job
     if job.state is JobState.CANCELLED:  # too late to stop it: what it made is in the archive, so the job names it
-        return job if job.results else replace(job, results=fact.results)
+        return job if job.results else replace(job, results=fact.results, left_out=fact.left_out)
     return replace(
         job,
         state=JobState.COMPLETED,
@@ -266,6 +269,7 @@ def _complete(job: Job, fact: JobCompleted, at: datetime) -> Job:
         reason="",
         finished_at=at,
         results=fact.results,
+        left_out=fact.left_out,
     )
 
 

@@ -189,11 +189,11 @@ def results(source: Source) -> Iterator[tuple[str, Document]]:
     }
     for kind in _SEG_TYPES:
         only = {**told, "results": {"SEG": {"type": kind}}} if kind != "binary" else told
-        for document in _ENCODER.encode(_task(source, f"viewed {_RUN} {source.name} {kind}", only, arrays)):
+        for document in _ENCODER.encode(_task(source, f"viewed {_RUN} {source.name} {kind}", only, arrays)).documents:
             yield f"SEG {kind}" if document.kind is ResultKind.SEG else document.kind.value, document
     detected = {**told, "task": "detection", "measurements": [], "classes": [], "map": None, "results": {"SR": {}}}
     only_boxes = {name: arrays[name] for name in ("boxes", "box_labels", "box_scores")}
-    (report,) = _ENCODER.encode(_task(source, f"viewed {_RUN} {source.name} boxes", detected, only_boxes))
+    (report,) = _ENCODER.encode(_task(source, f"viewed {_RUN} {source.name} boxes", detected, only_boxes)).documents
     yield "SR boxes", report
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+import httpx
 import nats
 import pytest_asyncio
 from nats.aio.client import Client
@@ -250,11 +252,18 @@ async def test_a_result_crosses_back_and_the_process_stops_in_order(world: World
 
 async def test_the_card_says_what_is_made_and_pictures_come_from_the_archive(world: World) -> None:
     world.archive.whole = {sop(1): ct().files[1]}
-    await world.infer(results={"SEG": {}, "SC": {}, "PDF": {}, "KO": {}, "SR": {}})
+    wanted = {"SEG": {}, "SC": {}, "PDF": {}, "KO": {}, "SR": {}, "BLEND": {"palette": "of an older version"}}
+    await world.infer(results=wanted)
     await world.until(lambda: world.of(JobCompleted))
     (completed,) = world.of(JobCompleted)
     assert [result.kind for result in completed.results] == ["SEG", "SC", "KO", "PDF", "SR"]
     assert world.ingest.modalities() == ["SEG", "OT", "KO", "DOC", "SR"]
+    assert [(one.kind, one.reason_code) for one in completed.left_out] == [("BLEND", "options-unusable")]
+    await world.until(lambda: '"job.completed"' in (world.folder / "log").read_text())
+    assert '"result.left-out"' in (world.folder / "log").read_text()
+    async with httpx.AsyncClient() as client:
+        told = (await client.get(f"http://127.0.0.1:{world.environment['PLEXUS_ENCODE_HTTP_PORT']}/metrics")).text
+    assert re.search(r'plexus_encode_left_out_total\{code="options-unusable",kind="BLEND".*\} 1\.0', told)
 
 
 async def test_no_phi_gets_into_logs_and_spans(world: World) -> None:

@@ -22,6 +22,7 @@ from services.contracts.events import (
     JobProgressed,
     JobReleased,
     JobRequested,
+    LeftOut,
     Result,
 )
 from tests.integration.ups_client import Ups, event
@@ -82,8 +83,10 @@ async def test_a_job_goes_its_way_and_ends_with_its_results(mesh: Mesh, series: 
     await mesh.bus.say(released)
     await mesh.in_state(job["id"], "released")
     await mesh.bus.say(inferred)
-    await mesh.bus.say(JobCompleted(job["id"], (SEG,)))
+    left_out = LeftOut("GSPS", "not-carried", "a slide cannot carry a GSPS, so there is none")
+    await mesh.bus.say(JobCompleted(job["id"], (SEG,), (left_out,)))
     ended = await mesh.in_state(job["id"], "completed")
+    assert ended["left_out"] == [{"kind": "GSPS", "reason_code": "not-carried", "reason": left_out.reason}]
     assert ended["results"] == [
         {
             "kind": "SEG",

@@ -17,7 +17,7 @@ from services.chassis import database
 from services.chassis.health import Health
 from services.chassis.log import Log
 from services.chassis.outbox import Outbox
-from services.contracts.events import InputSeries, JobCancelled, JobInferred, Result
+from services.contracts.events import InputSeries, JobCancelled, JobInferred, LeftOut, Result
 from services.worklist import handlers
 from services.worklist.adapters import notifications
 from services.worklist.adapters.postgres import PostgresJobs
@@ -92,6 +92,7 @@ FULL = job(
     revision=2,
     inputs=(InputSeries("prior", "9", "9.1", "d"), InputSeries("t2", "9", "9.2", "d")),
     chosen=("prior",),
+    left_out=(LeftOut("GSPS", "not-carried", "a slide"),),
 )
 
 

@@ -73,6 +73,10 @@ const named = (result, results) => {
   return same.length > 1 ? `${name} ${same.indexOf(result) + 1}` : name;
 };
 
+/** What a job could not make beside its results, in words. */
+const lacking = job =>
+  (job.left_out || []).map(one => `. Without ${(KINDS[one.kind] || one.kind).toLowerCase()}: ${one.reason}`).join('');
+
 /** How a job stands, in words. */
 function said(job, beside = '') {
   switch (job.state) {
@@ -81,7 +85,7 @@ function said(job, beside = '') {
     case 'claimed':
       return 'Taken by a performer outside';
     case 'completed':
-      return `Done ${when(job.finished_at)}, by version ${job.model_version}${beside}`;
+      return `Done ${when(job.finished_at)}, by version ${job.model_version}${beside}${lacking(job)}`;
     case 'failed':
       return `Failed: ${job.reason}`;
     case 'cancelled':

@@ -20,6 +20,7 @@ from services.catalogue.errors import PackageRefusedError, PackageTooLargeError
 from services.catalogue.model import Version
 from services.catalogue.ports import Arrays, Case, Package
 from services.contracts.card import CardError, ModelCard
+from services.contracts.results import check_results
 
 _LEFT_OUT = ("__pycache__", ".git", ".venv")
 _FILES_MAX = 10_000
@@ -74,6 +75,7 @@ class FolderPackages:
             raise PackageRefusedError("model.yaml is not UTF-8") from None
         try:
             card = ModelCard.from_mapping(yaml.safe_load(text))
+            check_results(card)
         except yaml.YAMLError:
             raise PackageRefusedError("model.yaml is not YAML") from None
         except CardError as error:

@@ -1,7 +1,8 @@
 """Pages of PDF 1.4 (ISO 32000-1): text in the standard fonts, lines, areas and pictures. What we need of it is small.
 
 The same words and pictures make the same bytes: no date, no random id. The standard fonts know Western European
-letters alone; what they have no letter for is written without its accents, or as `?`.
+letters alone; a line with others is written in an embedded font (`letters`), and what that has no letter for without
+its accents, or as `?`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from services.encode.adapters.letters import composed, font
 
 WIDTH, HEIGHT = 595, 842
 """A4, in points."""
@@ -25,6 +28,8 @@ _WIDTHS = (
 )  # fmt: skip
 """Of Helvetica's letters from the space to the tilde, in thousandths of the size."""
 _BROADEST_BOLD = 1.08
+_BOLD_STROKE = 0.03
+"""The embedded font has no bold letters: theirs are drawn around, so broad in parts of their size."""
 Colour = tuple[int, int, int]
 
 
@@ -34,11 +39,19 @@ class Page:
     def __init__(self) -> None:
         self.drawn: list[bytes] = []
         self.pictures: list[bytes] = []
+        self.letters: set[str] = set()
+        """Those that are written in the embedded font."""
 
     def text(self, x: float, y: float, text: str, *, size: float = 10, bold: bool = False) -> None:
         """Write a line whose baseline is at `y`."""
-        font = "F2" if bold else "F1"
-        self.drawn.append(b"BT /%s %g Tf %g %g Td (%s) Tj ET" % (font.encode(), size, x, HEIGHT - y, _string(text)))
+        if _needs_letters(text):
+            self.letters |= set(composed(text))
+            stroke = b"2 Tr %g w " % (size * _BOLD_STROKE) if bold else b""
+            said = (stroke, size, x, HEIGHT - y, font().written(text))
+            self.drawn.append(b"q BT %s/F3 %g Tf %g %g Td %s Tj ET Q" % said)
+            return
+        name = "F2" if bold else "F1"
+        self.drawn.append(b"BT /%s %g Tf %g %g Td (%s) Tj ET" % (name.encode(), size, x, HEIGHT - y, _string(text)))
 
     def line(self, x: float, y: float, width: float) -> None:
         """Draw a thin line to the right."""
@@ -63,10 +76,13 @@ def document(title: str, pages: Sequence[Page]) -> bytes:
     """The file of some pages."""
     fonts = b" ".join(
         b"/%s << /Type /Font /Subtype /Type1 /BaseFont /%s /Encoding /WinAnsiEncoding >>"
-        % (name.encode(), font.encode())
-        for name, font in _FONTS.items()
+        % (name.encode(), family.encode())
+        for name, family in _FONTS.items()
     )
     objects = [b"<< /Type /Catalog /Pages 2 0 R /Lang (en) >>", b"", b"<< /Title (%s) >>" % _string(title)]
+    if letters := set[str]().union(*(page.letters for page in pages)):
+        fonts += b" /F3 %d 0 R" % (len(objects) + 1)
+        objects += font().objects(letters, len(objects) + 1)
     kids = []
     for page in pages:
         number = len(objects) + 1
@@ -84,6 +100,8 @@ def document(title: str, pages: Sequence[Page]) -> bytes:
 
 def breadth(text: str, *, size: float = 10, bold: bool = False) -> float:
     """How broad a line is, in points; a little more where it is bold."""
+    if _needs_letters(text):
+        return font().breadth(text) * size / 1000 + (size * _BOLD_STROKE if bold else 0)
     thousandths = sum(_WIDTHS[ord(c) - 32] if 32 <= ord(c) < 127 else 556 for c in text)
     return thousandths * size / 1000 * (_BROADEST_BOLD if bold else 1)
 
@@ -105,8 +123,17 @@ def wrapped(text: str, width: float, *, size: float = 10) -> Sequence[str]:
 
 
 def can_write(text: str) -> bool:
-    """Whether the standard fonts have a letter for each of `text`, at least without its accent."""
-    return "?" not in _plain(text.replace("?", "")).decode("cp1252")
+    """Whether there is a letter for each of `text`, at least without its accent."""
+    return _needs_letters(text) or "?" not in _plain(text.replace("?", "")).decode("cp1252")
+
+
+def _needs_letters(text: str) -> bool:
+    """Whether a line is written in the embedded font: the standard fonts lack a letter of it, and it lacks none."""
+    try:
+        text.encode("cp1252")
+    except UnicodeError:
+        return font().has(text)
+    return False
 
 
 def _plain(text: str) -> bytes:

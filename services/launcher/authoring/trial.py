@@ -30,6 +30,7 @@ from services.catalogue.environments import EnvironmentState, has_environment
 from services.catalogue.repository import RUNNER, described_card, is_tritons
 from services.chassis.faults import Fault
 from services.contracts.card import MAIN_INPUT, CardError, CardInput, ModelCard, PackageKind
+from services.contracts.results import check_results
 from services.contracts.tensors import form
 from services.inference import assembly, model
 from services.inference.adapters.npz import NpzResults
@@ -101,6 +102,7 @@ def try_package(
         SetupError: Triton's environment is not there.
     """
     card = ModelCard.from_mapping(yaml.safe_load((package / "model.yaml").read_text(encoding="utf-8")))
+    check_results(card)
     environment = asyncio.run(_environment(package, tell)) if has_environment(card) else None
     if card.kind is PackageKind.EXTERNAL or is_tritons(card, package):
         raise CardError(f"a package of kind {card.kind} is tried in the mesh")

@@ -40,12 +40,12 @@ def parts(told: State) -> Table:
 
 def jobs(found: Sequence[Job]) -> Table:
     """Jobs, as the edge tells them; the reason is a column where there is one to tell."""
-    reasons = any(job.reason_code for job in found)
+    reasons = any(job.reason_code or job.left_out for job in found)
     headings = ("job", "model", "state", "step", "requested", *(["reason"] if reasons else []))
     table = tables.plain(*headings, whole=("job",))
     for job in found:
         progress = f"{job.step} {job.done}/{job.total}" if job.total and not job.state.ended else job.step
-        reason = f"{job.reason_code}: {job.reason}" if job.reason_code else ""
+        reason = f"{job.reason_code}: {job.reason}" if job.reason_code else without(job)
         table.add_row(
             job.id,
             f"{job.model} {job.model_version}",
@@ -55,6 +55,11 @@ def jobs(found: Sequence[Job]) -> Table:
             *([reason] if reasons else []),
         )
     return table
+
+
+def without(job: Job) -> str:
+    """What a job could not make beside its results, and why."""
+    return "; ".join(f"without {one.kind}: {one.reason}" for one in job.left_out)
 
 
 def memory_kib(pid: int) -> int:

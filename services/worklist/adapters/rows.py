@@ -11,7 +11,7 @@ from functools import partial
 import asyncpg
 
 from services.chassis.database import passing_as
-from services.contracts.events import InputSeries, Result
+from services.contracts.events import InputSeries, LeftOut, Result
 from services.worklist.errors import DatabaseUnavailableError
 from services.worklist.model import Job, JobState, Performer, Priority
 
@@ -60,6 +60,7 @@ def job_of(row: asyncpg.Record) -> Job:
     values["priority"] = Priority(values["priority"])
     values["performer"] = Performer(values["performer"])
     values["results"] = tuple(Result(**result) for result in json.loads(values["results"]))
+    values["left_out"] = tuple(LeftOut(**one) for one in json.loads(values["left_out"]))
     values["chosen"] = tuple(json.loads(values["chosen"]))
     values["inputs"] = tuple(InputSeries(**series) for series in json.loads(values["inputs"]))
     return Job(**values)
@@ -68,6 +69,7 @@ def job_of(row: asyncpg.Record) -> Job:
 def _values(job: Job) -> list[object]:
     values = {name: getattr(job, name) for name in _KEPT}
     values["results"] = json.dumps([asdict(result) for result in job.results])
+    values["left_out"] = json.dumps([asdict(one) for one in job.left_out])
     values["chosen"] = json.dumps(job.chosen)
     values["inputs"] = json.dumps([asdict(series) for series in job.inputs])
     return list(values.values())

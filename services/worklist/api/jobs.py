@@ -67,6 +67,14 @@ class ResultView(BaseModel):
     sop_class_uid: str
 
 
+class LeftOutView(BaseModel):
+    """A kind of object that was to be made beside the results, and why it could not be."""
+
+    kind: str
+    reason_code: str
+    reason: str
+
+
 class InputView(BaseModel):
     """A series that a job takes beside the one that it is about; `chosen` by a person, or else by the card's rule."""
 
@@ -99,6 +107,7 @@ class JobView(BaseModel):
     inferred_at: datetime | None
     finished_at: datetime | None
     results: list[ResultView]
+    left_out: list[LeftOutView]
     priority: Priority
     performer: Performer
     deadline: datetime | None

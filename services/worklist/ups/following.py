@@ -111,6 +111,9 @@ def _performed(item: WorkItem, job: Job, at: datetime, dicomweb: str) -> DicomJs
         or [code(job.model, SCHEME, job.model)],
         OutputInformationSequence=outputs(job.results, dicomweb),
     )
+    if job.left_out:
+        said = "; ".join(f"without {one.kind}: {one.reason}" for one in job.left_out)
+        performed |= dataset(CommentsOnThePerformedProcedureStep=said[:1024])
     return dataset(UnifiedProcedureStepPerformedProcedureSequence=[performed])
 
 

@@ -8,13 +8,10 @@ from dataclasses import fields
 import pytest
 
 from services.contracts import events, subjects
-from services.contracts.events import Event, Figure, InputSeries, Result, UnreadableEventError
+from services.contracts.events import Event, Figure, InputSeries, LeftOut, Result, UnreadableEventError
 
-SAID = [
-    cls
-    for cls in vars(events).values()
-    if isinstance(cls, type) and issubclass(cls, Event) and cls not in (Event, Figure, InputSeries, Result)
-]
+PARTS = (Event, Figure, InputSeries, LeftOut, Result)
+SAID = [cls for cls in vars(events).values() if isinstance(cls, type) and issubclass(cls, Event) and cls not in PARTS]
 
 
 def sample(cls: type[Event]) -> Event:
@@ -32,6 +29,8 @@ def sample(cls: type[Event]) -> Event:
                 values[field.name] = True
             case "tuple[Result, ...]":
                 values[field.name] = (sample(Result), sample(Result))
+            case "tuple[LeftOut, ...]":
+                values[field.name] = (sample(LeftOut), sample(LeftOut))
             case "tuple[InputSeries, ...]":
                 values[field.name] = (sample(InputSeries), sample(InputSeries))
             case "tuple[Figure, ...]":

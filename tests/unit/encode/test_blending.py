@@ -16,7 +16,6 @@ from pydicom.pixels.processing import apply_color_lut
 
 from services.contracts.card import ResultKind
 from services.encode.adapters.highdicom import HighdicomEncoder
-from services.encode.errors import CardMismatch
 from services.encode.model import Document, Kind
 from services.encode.plan import kinds_of
 from tests.unit.encode.kinds import SOURCES, Source, ct, each_frame_of_its_own, enhanced, everything
@@ -31,7 +30,7 @@ WINDOW: dict[str, Any] = {"WindowCenter": "-784", "WindowWidth": "481"}
 def _documents(source: Source, options: Mapping[str, Any] | None = None, **arrays: Any) -> dict[Kind, Document]:
     told, made = everything(PLANES)
     told["results"] = {"BLEND": dict(options or {})}
-    return {one.kind: one for one in ENCODER.encode(source.task(told, **{**made, **arrays}))}
+    return {one.kind: one for one in ENCODER.encode(source.task(told, **{**made, **arrays})).documents}
 
 
 # A viewer, by PS3.4 N.2.6, which knows nothing but the objects.
@@ -274,10 +273,12 @@ def test_over_a_projection_the_map_is_a_picture() -> None:
     told, arrays = everything(1, results=["BLEND"])
     task = source.task(told, **arrays)
     assert list(kinds_of(task.result)) == [ResultKind.SC]
-    assert {document.kind for document in ENCODER.encode(task)} == {Kind.SC}
+    assert {document.kind for document in ENCODER.encode(task).documents} == {Kind.SC}
 
 
 @pytest.mark.parametrize("options", [{"palette": "RAINBOW"}, {"opacity": 1}, {"opacity": "half"}, {"opacity": True}])
-def test_what_no_presentation_state_can_hold_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(CardMismatch, match=r"palette|opacity"):
-        _documents(ct(), options)
+def test_what_no_presentation_state_can_hold_leaves_it_out_and_the_map_is_there(options: dict[str, Any]) -> None:
+    told, arrays = everything(PLANES)
+    made = ENCODER.encode(ct().task({**told, "results": {"BLEND": options}}, **arrays))
+    assert [one.kind for one in made.documents] == [Kind.PM]
+    assert [(one.kind, one.reason_code) for one in made.left_out] == [("BLEND", "options-unusable")]

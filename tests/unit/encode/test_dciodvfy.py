@@ -13,8 +13,10 @@ import pytest
 
 from services.encode.adapters.highdicom import HighdicomEncoder
 from services.encode.model import Kind, Task
+from tests.unit.encode.kinds import SOURCES, everything
 from tests.unit.encode.made import (
     OBLIQUE,
+    PLANES,
     STUDY,
     boxes,
     header,
@@ -36,7 +38,7 @@ pytestmark = NEEDED
 
 def _errors(made: Task, folder: Path) -> dict[Kind, list[str]]:
     found = {}
-    for document in HighdicomEncoder(omit_empty_frames=True).encode(made):
+    for document in HighdicomEncoder(omit_empty_frames=True).encode(made).documents:
         path = folder / f"{document.kind}.dcm"
         path.write_bytes(document.data)
         told = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False).stderr
@@ -45,6 +47,13 @@ def _errors(made: Task, folder: Path) -> dict[Kind, list[str]]:
         )  # it knew the IOD, so it checked it
         found[document.kind] = [line for line in told.splitlines() if line.startswith("Error")]
     return found
+
+
+def test_a_report_that_only_leads_to_a_map_is_legal(tmp_path: Path) -> None:
+    told, arrays = everything(PLANES)
+    alone = {**told, "labels": [], "classes": [], "measurements": [], "task": "image-to-image"}
+    found = _errors(SOURCES["CT volume"]().task(alone, map=arrays["map"]), tmp_path)
+    assert found == {Kind.PM: [], Kind.SR: []}
 
 
 CLEAN = {Kind.SEG: [], Kind.SR: []}

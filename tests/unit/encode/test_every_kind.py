@@ -52,7 +52,7 @@ EXPECTED = {
 def made(name: str) -> tuple[Source, tuple[Document, ...]]:
     source = SOURCES[name]()
     told, arrays = everything(len(source.frames), results=ALL)
-    return source, ENCODER.encode(source.task(told, **arrays))
+    return source, ENCODER.encode(source.task(told, **arrays)).documents
 
 
 def one(documents: Sequence[Document], kind: Kind) -> Dataset:
@@ -136,7 +136,7 @@ def test_the_same_job_makes_the_same_bytes_of_every_kind() -> None:
     for name in ("enhanced CT", "US loop"):
         source, documents = made(name)
         told, arrays = everything(len(source.frames), results=ALL)
-        again = ENCODER.encode(source.task(told, **arrays))
+        again = ENCODER.encode(source.task(told, **arrays)).documents
         assert [document.data for document in again] == [document.data for document in documents]
 
 
@@ -175,7 +175,7 @@ def test_a_phantom_comes_back_at_the_same_place_in_the_patient(name: str) -> Non
     arrays["image"] = arrays["labels"]
     arrays["boxes"] = np.array([[part.start - 0.5 for part in LEFT] + [part.stop - 0.5 for part in LEFT]], np.float32)
     arrays["box_labels"], arrays["box_scores"] = np.array([1], np.uint16), np.array([0.9], np.float32)
-    documents = ENCODER.encode(source.task(told, **arrays))
+    documents = ENCODER.encode(source.task(told, **arrays)).documents
     corners = np.array(np.meshgrid(*((part.start, part.stop - 1) for part in LEFT))).reshape(3, -1).T.astype(float)
     expected = truth(corners, orientation, backwards=backwards)
 
@@ -242,7 +242,7 @@ def test_a_box_on_a_projection_is_on_its_pixels() -> None:
     told, arrays = everything(1, results=["SR", "GSPS"])
     arrays["boxes"] = np.array([[-0.5, 2.5, 3.5, 0.5, 8.5, 9.5]], np.float32)
     arrays["box_labels"], arrays["box_scores"] = np.array([1], np.uint16), np.array([0.5], np.float32)
-    documents = ENCODER.encode(source.task(told, **arrays))
+    documents = ENCODER.encode(source.task(told, **arrays)).documents
     report: Any = hd.sr.Comprehensive3DSR.from_dataset(one(documents, Kind.SR))
     (group,) = report.content.get_planar_roi_measurement_groups()
     outline = [[4, 3], [10, 3], [10, 9], [4, 9], [4, 3]]

@@ -13,7 +13,7 @@ import pytest
 from services.contracts.card import ModelCard
 from services.encode.adapters.highdicom import HighdicomEncoder
 from services.encode.adapters.npz import unpack
-from services.encode.errors import CardMismatch, ResultDamaged
+from services.encode.errors import CardMismatch, OptionsUnusable, ResultDamaged
 from services.encode.model import Document, Kind
 from services.encode.plan import kinds_of, pictures_of
 from services.encode.result import FrameName
@@ -45,7 +45,7 @@ def _groups(document: Document) -> Any:
 
 
 def _documents(told: dict[str, Any], source: str = "CT volume", **arrays: Any) -> tuple[Document, ...]:
-    return ENCODER.encode(SOURCES[source]().task(told, **arrays))
+    return ENCODER.encode(SOURCES[source]().task(told, **arrays)).documents
 
 
 def _of(documents: tuple[Document, ...], kind: Kind) -> Any:
@@ -104,10 +104,10 @@ def test_the_card_may_ask_for_a_label_map_and_for_empty_frames() -> None:
     assert [item.SegmentNumber for item in seg.SegmentSequence] == [1, 2, 0], "viewers colour by place"
 
 
-@pytest.mark.parametrize("options", [{"type": "cube"}, {"type": "fractional"}])
-def test_a_segmentation_that_cannot_be_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(CardMismatch, match="segmentation"):
-        _documents(card(results={"SEG": options}), labels=boxes(), measurements=measured())
+@pytest.mark.parametrize(("kind", "fault"), [("cube", OptionsUnusable), ("fractional", CardMismatch)])
+def test_a_segmentation_that_cannot_be_is_refused(kind: str, fault: type[Exception]) -> None:
+    with pytest.raises(fault, match=r"SEG|segmentation"):
+        _documents(card(results={"SEG": {"type": kind}}), labels=boxes(), measurements=measured())
 
 
 @pytest.mark.parametrize("kinds", [["SEG"], ["STL", "GSPS", "KO"]])
@@ -153,8 +153,8 @@ def test_an_image_becomes_captures_at_the_place_of_its_planes() -> None:
     image = (np.arange(PLANES * ROWS * COLUMNS) * 7).astype(np.uint16).reshape(PLANES, ROWS, COLUMNS)
     told = card(task="image-to-image", labels=[], measurements=[])
     documents = _documents(told, image=image)
-    assert [document.kind for document in documents] == [Kind.SC] * PLANES
-    for plane, document in enumerate(documents):
+    assert [document.kind for document in documents] == [*[Kind.SC] * PLANES, Kind.SR]
+    for plane, document in enumerate(documents[:-1]):
         ds = read(document)
         assert np.array_equal(ds.pixel_array, image[plane])
         assert ds.SourceImageSequence[0].ReferencedSOPInstanceUID == sop(plane)
@@ -165,7 +165,7 @@ def test_an_image_becomes_captures_at_the_place_of_its_planes() -> None:
 def test_a_map_has_its_quantity_and_its_unit() -> None:
     told, arrays = everything(PLANES)
     told = {**told, "labels": [], "classes": [], "measurements": [], "task": "image-to-image"}
-    (only,) = _documents(told, map=arrays["map"])
+    only, _ = _documents(told, map=arrays["map"])
     pm = read(only)
     (mapping,) = pm.SharedFunctionalGroupsSequence[0].RealWorldValueMappingSequence
     assert mapping.MeasurementUnitsCodeSequence[0].CodeValue == "g/ml{SUVbw}"
@@ -173,6 +173,21 @@ def test_a_map_has_its_quantity_and_its_unit() -> None:
     values = hd.pm.ParametricMap.from_dataset(pm).get_volume(apply_real_world_transform=False).array
     assert (values == np.float32(pm.FloatPixelPaddingValue)).sum() == np.isnan(arrays["map"]).sum()
     assert (values == 3).sum() == (boxes() == 2).sum()
+
+
+@pytest.mark.parametrize("source", ["CT volume", "CR"])
+def test_a_report_leads_to_a_map_or_an_image_that_is_all_that_there_is(source: str) -> None:
+    planes = len(SOURCES[source]().frames)
+    told, arrays = everything(planes)
+    told = {**told, "labels": [], "classes": [], "measurements": [], "task": "image-to-image"}
+    for answer in ({"map": arrays["map"]}, {"image": arrays["labels"]}):
+        documents = _documents({**told, "map": told["map"] if "map" in answer else None}, source, **answer)
+        *made, report = documents
+        (group,) = _groups(report)
+        items = group[0].ContentSequence
+        named = [item.referenced_sop_instance_uid for item in items if item.value_type.value == "IMAGE"]
+        assert named == [document.sop_instance_uid for document in made]
+        assert any(item.name.meaning == "Algorithm Name" and item.value == "ct-lung" for item in items)
 
 
 def test_a_key_object_names_the_slice_with_most_of_it() -> None:
@@ -205,7 +220,7 @@ def test_a_finding_keeps_its_tracking_identifier_over_revisions_of_its_series() 
     def tracked(job: str, **changed: Any) -> list[str]:
         made = ct().task(card(), labels=boxes(), measurements=measured())
         again = type(made.result)(job, made.result.card, made.result.frames, made.result.arrays, MADE_AT)
-        documents = ENCODER.encode(task(again, made.headers, original=original(**changed)))
+        documents = ENCODER.encode(task(again, made.headers, original=original(**changed))).documents
         return [item.TrackingUID for item in _of(documents, Kind.SEG).SegmentSequence]
 
     first, second = tracked("job-1"), tracked("job-2", revision=2, supersedes="job-1")

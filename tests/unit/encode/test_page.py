@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 import zlib
 from typing import Any
 
@@ -28,12 +29,13 @@ def _pdf(documents: tuple[Document, ...]) -> bytes:
 
 def _pages(data: bytes) -> list[str]:
     """The drawing of each page, inflated."""
-    places = [int(one) for one in re.findall(rb"/Contents (\d+) 0 R", data)]
-    drawn = []
-    for number in places:
-        start = data.index(b"stream\n", data.index(b"\n%d 0 obj" % number)) + 7
-        drawn.append(zlib.decompress(data[start : data.index(b"\nendstream", start)]).decode("cp1252"))
-    return drawn
+    return [_inflated(data, int(one)).decode("cp1252") for one in re.findall(rb"/Contents (\d+) 0 R", data)]
+
+
+def _inflated(data: bytes, number: int) -> bytes:
+    """The stream of an object."""
+    start = data.index(b"stream\n", data.index(b"\n%d 0 obj" % number)) + 7
+    return zlib.decompress(data[start : data.index(b"\nendstream", start)])
 
 
 def _words(page: str) -> list[str]:
@@ -41,7 +43,7 @@ def _words(page: str) -> list[str]:
 
 
 def _told(told: dict[str, Any], source: str = "CT volume", **arrays: Any) -> list[str]:
-    (page,) = _pages(_pdf(ENCODER.encode(SOURCES[source]().task({**told, **ONLY}, **arrays))))
+    (page,) = _pages(_pdf(ENCODER.encode(SOURCES[source]().task({**told, **ONLY}, **arrays)).documents))
     return _words(page)
 
 
@@ -109,13 +111,14 @@ def test_numbers_have_four_digits_and_no_exponent(value: float, shown: str) -> N
     [
         ("Yamada^Tarou=山田^太郎", "Yamada, Tarou"),
         ("=山田^太郎=", "in other letters, see the study"),
+        ("Ivanova^Maria=Иванова^Мария", "Ivanova, Maria"),
         ("", "not named"),
     ],
 )
 def test_a_name_is_shown_in_letters_that_the_page_has_or_not_at_all(name: str, shown: str) -> None:
     source = ct(PatientName=name, SpecificCharacterSet="ISO_IR 192")
     made = source.task(card(**ONLY), labels=boxes(), measurements=measured())
-    (page,) = _pages(_pdf(ENCODER.encode(made)))
+    (page,) = _pages(_pdf(ENCODER.encode(made).documents))
     assert f"Patient: {shown}" in _words(page)
 
 
@@ -125,7 +128,7 @@ def test_a_long_name_is_never_cut_and_a_text_in_other_letters_is_left_out() -> N
         PatientName=f"{'-'.join(names)[:60]}^{' '.join(names)[:60]}", StudyDescription="胸部CT",
         SpecificCharacterSet="ISO_IR 192",
     )  # fmt: skip
-    (page,) = _pages(_pdf(ENCODER.encode(source.task(card(**ONLY), labels=boxes(), measurements=measured()))))
+    (page,) = _pages(_pdf(ENCODER.encode(source.task(card(**ONLY), labels=boxes(), measurements=measured())).documents))
     words = _words(page)
     assert f"{'-'.join(names)[:60]}, {' '.join(names)[:60]}".replace(" ", "") in "".join(words).replace(
         " ", ""
@@ -139,7 +142,7 @@ def test_much_goes_on_on_further_pages_and_nothing_leaves_the_paper() -> None:
     found = (np.arange(PLANES * ROWS * 24) % 60).astype(np.uint8).reshape(PLANES, ROWS, 24)
     told = card(labels=labels, **ONLY)
     made = ct().task(told, labels=found, measurements=np.full((104, 2), -1234.5, np.float32))
-    pages = _pages(_pdf(ENCODER.encode(made)))
+    pages = _pages(_pdf(ENCODER.encode(made).documents))
     assert len(pages) > 2
     words = [word for page in pages for word in _words(page)]
     assert " ".join(words).count("number 59") == 1
@@ -162,14 +165,14 @@ def test_much_goes_on_on_further_pages_and_nothing_leaves_the_paper() -> None:
 def test_a_page_without_pixels_has_no_picture() -> None:
     made = ct().task(card(results={"PDF": {}, "SC": {}}), labels=boxes(), measurements=measured())
     without = task(made.result, made.headers)
-    assert [document.kind for document in ENCODER.encode(without)] == [Kind.PDF]
+    assert [document.kind for document in ENCODER.encode(without).documents] == [Kind.PDF]
 
 
 def test_a_page_names_the_one_that_it_replaces() -> None:
     before = NAMES.instance("job-0", Kind.PDF)
     made = ct().task(card(**ONLY), labels=boxes(), measurements=measured())
     later = task(made.result, made.headers, original=original(revision=2), predecessors={Kind.PDF: before})
-    pdf = read(ENCODER.encode(later)[0])
+    pdf = read(ENCODER.encode(later).documents[0])
     (series,) = pdf.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
     assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == before.sop_instance_uid
     assert {item.ReferencedSOPInstanceUID for item in pdf.SourceInstanceSequence} == set(map(sop, range(PLANES)))
@@ -209,3 +212,32 @@ def test_lines_are_no_broader_than_they_may_be() -> None:
     lines = wrapped(text, 120)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert max(map(breadth, lines)) <= 120
+
+
+@pytest.mark.parametrize("text", ["Иванова, Мария", "Παπαδόπουλος, Γιώργος", "Łukasz Dvořák", "Nguyê\u0303n Thị Minh"])
+def test_letters_beyond_western_europe_are_drawn_and_can_be_searched(text: str) -> None:
+    page = Page()
+    page.text(50, 50, text, size=12)
+    page.text(50, 80, "Müller", bold=True)
+    data = document("", [page])
+    drawn, plain = _pages(data)[0].splitlines()
+    assert plain.startswith("BT /F2") and "(Müller) Tj" in plain
+    (number,) = re.findall(rb"/ToUnicode (\d+) 0 R", data)
+    told = _inflated(data, int(number)).decode()
+    letters = {glyph: chr(int(code, 16)) for glyph, code in re.findall(r"<(\w{4})> <(\w{4})>\n", told + "\n")}
+    glyphs = re.findall(r"\w{4}", re.findall(r"<(\w+)> Tj", drawn)[0])
+    assert "".join(letters[glyph] for glyph in glyphs) == unicodedata.normalize("NFC", text)
+    assert can_write(text) and 0 < breadth(text) < breadth(text, bold=True)
+
+
+def test_a_page_in_western_letters_has_no_font_in_it() -> None:
+    page = Page()
+    page.text(50, 50, "Müller")
+    assert b"/FontFile2" not in document("", [page])
+
+
+def test_a_name_in_cyrillic_is_on_the_page() -> None:
+    source = ct(PatientName="Иванова^Мария", SpecificCharacterSet="ISO_IR 144")
+    pdf = _pdf(ENCODER.encode(source.task(card(**ONLY), labels=boxes(), measurements=measured())).documents)
+    assert b"/FontFile2" in pdf
+    assert "in other letters" not in _pages(pdf)[0]

@@ -13,7 +13,7 @@ from tests.unit.encode.made import JOB, NAMES, PLANES, SERIES, STUDY, boxes, hea
 
 
 def _documents(made: Task) -> tuple[Document, ...]:
-    return HighdicomEncoder(omit_empty_frames=True).encode(made)
+    return HighdicomEncoder(omit_empty_frames=True).encode(made).documents
 
 
 def _report(made: Task) -> Any:

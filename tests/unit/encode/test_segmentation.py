@@ -39,7 +39,7 @@ from tests.unit.encode.made import (
 
 
 def _seg(made: Task, *, omit_empty_frames: bool = True) -> Any:
-    document = HighdicomEncoder(omit_empty_frames=omit_empty_frames).encode(made)[0]
+    document = HighdicomEncoder(omit_empty_frames=omit_empty_frames).encode(made).documents[0]
     assert document.kind is Kind.SEG
     return hd.seg.Segmentation.from_dataset(read(document))
 
@@ -147,7 +147,7 @@ def test_the_series_says_what_made_it_and_which_revision_it_is_of() -> None:
 
 
 def test_the_same_job_makes_the_same_bytes_again() -> None:
-    first, second = (HighdicomEncoder(omit_empty_frames=True).encode(task()) for _ in range(2))
+    first, second = (HighdicomEncoder(omit_empty_frames=True).encode(task()).documents for _ in range(2))
     assert [document.data for document in first] == [document.data for document in second]
 
 
@@ -159,7 +159,7 @@ def test_a_label_without_voxels_gets_no_segment() -> None:
 
 
 def test_nothing_found_makes_no_segmentation() -> None:
-    documents = HighdicomEncoder(omit_empty_frames=True).encode(task(result(np.zeros_like(boxes()))))
+    documents = HighdicomEncoder(omit_empty_frames=True).encode(task(result(np.zeros_like(boxes())))).documents
     assert [document.kind for document in documents] == [Kind.SR]
 
 

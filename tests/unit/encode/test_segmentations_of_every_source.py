@@ -35,7 +35,7 @@ def made(name: str, kind: str, *, omit: bool) -> tuple[Source, dict[str, Any], D
     source = SOURCES[name]()
     told, arrays = everything(len(source.frames))
     told["results"] = {"SEG": {"type": kind, "omit_empty_frames": omit}}
-    (document,) = ENCODER.encode(source.task(told, **arrays))
+    (document,) = ENCODER.encode(source.task(told, **arrays)).documents
     return source, arrays, read(document)
 
 
@@ -108,7 +108,7 @@ def test_a_region_on_a_picture_is_planar_and_names_the_frames_or_the_segment(nam
     source = SOURCES[name]()
     told, arrays = everything(len(source.frames))
     told["results"] = {"SEG": {"type": kind}, "SR": {}}
-    seg, report = (read(one) for one in ENCODER.encode(source.task(told, **arrays)))
+    seg, report = (read(one) for one in ENCODER.encode(source.task(told, **arrays)).documents)
     content: Any = hd.sr.Comprehensive3DSR.from_dataset(report).content
     groups = [one for one in content.get_planar_roi_measurement_groups() if one.reference_type.value == "121214"]
     assert not content.get_volumetric_roi_measurement_groups()
@@ -139,7 +139,7 @@ def test_a_slide_whose_converter_left_its_optical_path_out_has_its_segmentation(
     ds.save_as(file, enforce_file_format=True)
     told, arrays = everything(len(source.frames))
     told["results"] = {"SEG": {}}
-    (document,) = ENCODER.encode(replace(source, files=[file.getvalue()]).task(told, **arrays))
+    (document,) = ENCODER.encode(replace(source, files=[file.getvalue()]).task(told, **arrays)).documents
     assert document.kind is Kind.SEG
 
 
@@ -171,7 +171,7 @@ def test_outlines_of_a_presentation_state_enclose_the_labels_on_their_own_images
     told, arrays = everything(len(source.frames), results=["GSPS"])
     arrays = {key: value for key, value in arrays.items() if not key.startswith("box")}
     task = source.task(told, **arrays)
-    documents = ENCODER.encode(task)
+    documents = ENCODER.encode(task).documents
     assert {one.kind for one in documents} == {Kind.GSPS}
     states = list(map(read, documents))
     assert len(states) == (6 if name == "enhanced, each frame of its own" else 1), "one for each rescale"
@@ -196,7 +196,7 @@ def test_outlines_of_a_presentation_state_enclose_the_labels_on_their_own_images
 def test_a_multi_frame_image_is_shown_by_its_own_rescales_and_windows(name: str, tmp_path: Path) -> None:
     source = OUTLINED[name]()
     told, arrays = everything(len(source.frames), results=["GSPS"])
-    for document in ENCODER.encode(source.task(told, **arrays)):
+    for document in ENCODER.encode(source.task(told, **arrays)).documents:
         state = read(document)
         assert ("ModalityLUTSequence" in state) == (name == "XA run")
         (series,) = state.ReferencedSeriesSequence
@@ -224,7 +224,7 @@ def test_a_window_without_a_width_is_none(width: str) -> None:
     """As the slices of some MR have: a viewer then takes its own."""
     source = ct(WindowCenter="0", WindowWidth=width)
     told, arrays = everything(len(source.frames), results=["GSPS", "BLEND", "PDF"])
-    kinds = {one.kind: read(one) for one in ENCODER.encode(source.task(told, **arrays))}
+    kinds = {one.kind: read(one) for one in ENCODER.encode(source.task(told, **arrays)).documents}
     assert "SoftcopyVOILUTSequence" not in kinds[Kind.GSPS]
     assert "SoftcopyVOILUTSequence" not in kinds[Kind.BLEND].AdvancedBlendingSequence[0]
     assert kinds[Kind.GSPS].RescaleIntercept == -1024
@@ -234,7 +234,7 @@ def test_odd_numbers_and_functions_of_the_sender_make_no_state_impossible() -> N
     source = ct(WindowCenter="-1024.12345678901", WindowWidth="0.333333333333", VOILUTFunction="SOFT", RescaleType="")
     told, arrays = everything(len(source.frames), results=["GSPS", "BLEND"])
     arrays["map"] = arrays["map"] / np.float32(3) + np.float32(1e-3)
-    kinds = {one.kind: read(one) for one in ENCODER.encode(source.task(told, **arrays))}
+    kinds = {one.kind: read(one) for one in ENCODER.encode(source.task(told, **arrays)).documents}
     for state in (kinds[Kind.GSPS], kinds[Kind.BLEND].AdvancedBlendingSequence[0]):
         (voi,) = state.SoftcopyVOILUTSequence
         assert (float(voi.WindowCenter), "VOILUTFunction" in voi) == (pytest.approx(-1024.12345678901), False)
@@ -250,5 +250,5 @@ def test_the_table_of_a_projection_stays_with_its_presentation_state() -> None:
     file = BytesIO()
     ds.save_as(file, enforce_file_format=True)
     told, arrays = everything(1, results=["GSPS"])
-    (document,) = ENCODER.encode(replace(source, files=[file.getvalue()]).task(told, **arrays))
+    (document,) = ENCODER.encode(replace(source, files=[file.getvalue()]).task(told, **arrays)).documents
     assert read(document).SoftcopyVOILUTSequence[0].VOILUTSequence[0].LUTExplanation == "NORMAL"

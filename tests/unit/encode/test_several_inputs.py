@@ -57,7 +57,7 @@ def compared(study: str = PRIOR_STUDY, **changed: Any) -> Task:
 
 
 def made(of: Task) -> dict[str, Dataset]:
-    return {str(one.kind): read(one) for one in HighdicomEncoder(omit_empty_frames=True).encode(of)}
+    return {str(one.kind): read(one) for one in HighdicomEncoder(omit_empty_frames=True).encode(of).documents}
 
 
 def test_a_prior_of_another_study_is_evidence_and_the_source_stays_what_it_was() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.launcher.commands.status import jobs, without
 from services.launcher.edge import Job, JobState, first_part
 from services.launcher.errors import EdgeError
 
@@ -34,6 +35,13 @@ def test_a_job_is_read() -> None:
     assert job.state.ended
     assert job.finished_at == ""
     assert job.results[0].sop_instance_uid == "3"
+
+
+def test_what_a_job_could_not_make_beside_its_results_is_told_with_its_reason() -> None:
+    left_out = [{"kind": "GSPS", "reason_code": "not-carried", "reason": "a slide cannot carry it"}]
+    done = Job.read({**JOB, "state": "completed", "reason_code": "", "reason": "", "left_out": left_out})
+    assert without(done) == "without GSPS: a slide cannot carry it"
+    assert jobs([done]).columns[-1].header == "reason"
 
 
 @pytest.mark.parametrize("broken", [{}, {**JOB, "state": "odd"}, {**JOB, "results": [{}]}, {**JOB, "total": "x"}])

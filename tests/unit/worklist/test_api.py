@@ -50,6 +50,7 @@ FIELDS = [
     "inferred_at",
     "finished_at",
     "results",
+    "left_out",
     "priority",
     "performer",
     "deadline",

@@ -16,6 +16,7 @@ from services.contracts.events import (
     JobInferred,
     JobProgressed,
     JobReleased,
+    LeftOut,
     Result,
 )
 from services.worklist import model, ruling
@@ -40,6 +41,7 @@ def failed(attempt: int = 1) -> JobFailed:
     return JobFailed(ID, "assemble", "not-a-volume", "the series is no volume", attempt)
 
 
+LEFT_OUT = LeftOut("GSPS", "not-carried", "a slide cannot carry a GSPS, so there is none")
 COMPLETED, CANCELLED = JobCompleted(ID, (SEG,)), JobCancelled(ID)
 
 
@@ -138,6 +140,11 @@ def test_results_that_are_durable_complete_a_job_that_was_given_up_for_failed() 
 def test_a_cancelled_job_names_the_results_that_came_too_late_to_stop() -> None:
     ended = after(job(), CANCELLED, COMPLETED)
     assert (ended.state, ended.results) == (JobState.CANCELLED, (SEG,))
+
+
+def test_a_completed_job_says_what_could_not_be_made_beside_its_results() -> None:
+    done = after(job(), JobCompleted(ID, (SEG,), (LEFT_OUT,)))
+    assert (done.state, done.results, done.left_out) == (JobState.COMPLETED, (SEG,), (LEFT_OUT,))
 
 
 def test_a_failure_says_step_code_and_reason() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.contracts.events import Result
+from services.contracts.events import LeftOut, Result
 from services.dicom.dicom_json import DicomJson
 from services.dicom.matching import Wildcard
 from services.worklist.adapters.notifications import _offer
@@ -86,6 +86,15 @@ def test_however_a_job_ends_its_work_item_ends_by_the_state_machine_with_what_th
     assert path[-1] is (StepState.COMPLETED if end is JobState.COMPLETED else StepState.CANCELED)
     assert results_of(steps[-1]) == results
     assert follow(steps[-1], job(state=JobState.COMPLETED, results=RESULTS)) == []
+
+
+def test_what_could_not_be_made_beside_the_results_is_a_comment_on_what_was_done() -> None:
+    left_out = (LeftOut("GSPS", "not-carried", "a slide cannot carry a GSPS, so there is none"),)
+    done = follow(item(), job(state=JobState.COMPLETED, finished_at=later(9), results=RESULTS, left_out=left_out))[-1]
+    checking.to_end(done, StepState.COMPLETED)
+    (performed,) = items(done.attributes, "UnifiedProcedureStepPerformedProcedureSequence")
+    said = first(performed, "CommentsOnThePerformedProcedureStep")
+    assert said == "without GSPS: a slide cannot carry a GSPS, so there is none"
 
 
 def test_progress_is_told_once_for_each_change() -> None:

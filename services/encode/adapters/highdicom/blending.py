@@ -8,7 +8,7 @@ Relative Opacity, the second with the rest; where the map has padding, the sourc
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -18,31 +18,28 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.data import get_palette_files
 
+from services.contracts.results import BlendingOptions, Palette
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship, reference
 from services.encode.adapters.highdicom.presentation import date_creation, layer_of, srgb, windows_of
 from services.encode.adapters.highdicom.segmentation import code_string
 from services.encode.adapters.highdicom.source import Sources
-from services.encode.errors import CardMismatch
 from services.encode.findings import extent, unit_text
 from services.encode.model import Kind, Task
 
-OPACITY = 0.4
-"""Of the map: the anatomy under it stays legible."""
-PALETTE = "HOT_IRON"
-PALETTES = {
-    "HOT_IRON": "hotiron.dcm",
-    "PET": "pet.dcm",
-    "HOT_METAL_BLUE": "hotmetalblue.dcm",
-    "PET_20_STEP": "pet20step.dcm",
+_FILES = {
+    Palette.HOT_IRON: "hotiron.dcm",
+    Palette.PET: "pet.dcm",
+    Palette.HOT_METAL_BLUE: "hotmetalblue.dcm",
+    Palette.PET_20_STEP: "pet20step.dcm",
 }
-"""Those of PS3.6 Annex B whose tables are not segmented, which a presentation state may not hold."""
+"""What pydicom calls the palettes."""
 _BRIGHTEST = 0.75
 _SOURCE, _MAP = 1, 2
 _DISPLAY = hd.pr.AnnotationUnitsValues.DISPLAY
 
 
 def build_blending(
-    task: Task, sources: Sources, maps: Sequence[Dataset], author: Authorship, options: Mapping[str, Any]
+    task: Task, sources: Sources, maps: Sequence[Dataset], author: Authorship, options: BlendingOptions
 ) -> list[Dataset]:  # fmt: skip
     """The blending presentation state of a job: one for the series, none where the map has no value.
 
@@ -51,7 +48,7 @@ def build_blending(
         sources: its source, a volume.
         maps: the Parametric Map of the job.
         author: who made it.
-        options: of the card: `palette`, one of `PALETTES`, and `opacity` of the map, above 0 and below 1.
+        options: of the card.
     """
     card, values = task.result.card, task.result.arrays.map
     reach = None if values is None else extent(values)
@@ -75,13 +72,13 @@ def build_blending(
             [_named(pm)],
             _MAP,
             voi_lut_transformations=[_from_dark_to_bright(*reach)],
-            palette_color_lut_transformation=_palette(str(options.get("palette", PALETTE)).upper()),
+            palette_color_lut_transformation=_palette(options.palette),
         ),
     ]
     display = hd.pr.BlendingDisplay(
         "FOREGROUND",
         [hd.pr.BlendingDisplayInput(_MAP), hd.pr.BlendingDisplayInput(_SOURCE)],
-        relative_opacity=_opacity(options.get("opacity", OPACITY)),
+        relative_opacity=options.opacity,
     )
     ds: Dataset = hd.pr.AdvancedBlendingPresentationState(
         referenced_images=[*images, pm],
@@ -142,11 +139,9 @@ def _grey(source: Dataset) -> Any:
 
 
 @cache
-def _palette(name: str) -> Any:
+def _palette(palette: Palette) -> Any:
     """A well-known palette with its UID."""
-    if name not in PALETTES:
-        raise CardMismatch(f"its card asks for a palette that is none of {', '.join(PALETTES)}")
-    ds = dcmread(get_palette_files(PALETTES[name])[0])
+    ds = dcmread(get_palette_files(_FILES[palette])[0])
     parts = [np.frombuffer(ds[f"{one}PaletteColorLookupTableData"].value, np.uint8) for one in ("Red", "Green", "Blue")]
     return _table(np.stack(parts, axis=1).astype(np.uint16), str(ds.SOPInstanceUID))
 
@@ -154,9 +149,3 @@ def _palette(name: str) -> Any:
 def _table(colours: NDArray[np.uint16], uid: str | None = None) -> Any:
     """256 colours in 8 bits as a table in 16 bits, which is what readers of presentation states expect."""
     return hd.PaletteColorLUTTransformation.from_combined_lut(colours * 257, palette_color_lut_uid=uid)
-
-
-def _opacity(asked: Any) -> float:
-    if isinstance(asked, bool) or not isinstance(asked, int | float) or not 0 < asked < 1:
-        raise CardMismatch("its card asks for an opacity that is not between 0 and 1")
-    return float(asked)

@@ -13,6 +13,7 @@ from services.encode.adapters.highdicom.authorship import UNVERIFIED, Authorship
 from services.encode.adapters.highdicom.images import Pictures
 from services.encode.adapters.highdicom.page import page_of
 from services.encode.adapters.highdicom.source import Layout, Sources
+from services.encode.errors import NotCarried
 from services.encode.findings import Finding, mask_of
 from services.encode.model import Kind, Task
 from services.encode.surface import stl_of, surface_of
@@ -44,7 +45,7 @@ def build_surfaces(
 ) -> list[Dataset]:  # fmt: skip
     """The Encapsulated STL of a job: one a label that has voxels, in millimetres of the patient's coordinates."""
     if sources.layout is not Layout.VOLUME:
-        return []
+        raise NotCarried(Kind.STL, "a source that is no volume")
     made: list[Dataset] = []
     group = author.uid("model group")
     for finding in findings:

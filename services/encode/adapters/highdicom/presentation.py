@@ -17,6 +17,7 @@ from services.encode.adapters.highdicom.authorship import PRODUCT, UNVERIFIED, A
 from services.encode.adapters.highdicom.regions import on_pixels
 from services.encode.adapters.highdicom.segmentation import code_string
 from services.encode.adapters.highdicom.source import Layout, Plane, Sources, frame_value, number_of, window_of
+from services.encode.errors import NotCarried
 from services.encode.findings import Finding, boxes_of, mask_of
 from services.encode.model import Kind, Task
 
@@ -37,9 +38,12 @@ def build_presentations(
         findings: the labels.
         sources: the source; the tiles of a slide get none, as what is drawn on one of them is lost on the slide.
         author: who made it.
+
+    Raises:
+        NotCarried: the source is a slide.
     """
     if sources.layout is Layout.SLIDE:
-        return []
+        raise NotCarried(Kind.GSPS, "a slide")
     colour = int(sources.first.get("SamplesPerPixel") or 1) > 1
     layer = layer_of(author)
     marked = [

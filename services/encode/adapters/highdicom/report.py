@@ -14,6 +14,7 @@ from pydicom.uid import Comprehensive3DSRStorage
 
 from services.contracts.card import Code, Label, Measurement
 from services.contracts.card import Finding as ClassFinding
+from services.encode.adapters.highdicom.answers import algorithm, answers
 from services.encode.adapters.highdicom.authorship import PRODUCT, UNVERIFIED, Authorship
 from services.encode.adapters.highdicom.regions import certainty, region_group
 from services.encode.adapters.highdicom.source import Layout, Sources
@@ -50,7 +51,7 @@ def build_report(
     made: Mapping[Kind, Sequence[Dataset]],
     author: Authorship,
 ) -> Dataset:
-    """The SR of a job: a measurement group a label, box and class, complete, and not verified by anybody.
+    """The SR of a job: a measurement group a label, box, class, map and image, complete, and not verified by anybody.
 
     Args:
         task: the job.
@@ -72,6 +73,7 @@ def build_report(
         groups += [_class(item, value, sources, author) for item, value in said]
     if not card.labels and (measured := whole_measured(task.result)):
         groups.append(_whole(measured, sources, author))
+    groups += answers(made, author)
     content = sr.MeasurementReport(
         observation_context=_observer(task, author),
         procedure_reported=procedure,
@@ -131,7 +133,7 @@ def _group(finding: Finding, sources: Sources, seg: Dataset | None, author: Auth
         "finding_type": kind,
         "finding_category": author.coded(label.category),
         "finding_sites": _sites(label, author),
-        "algorithm_id": _algorithm(author),
+        "algorithm_id": algorithm(author),
         "measurements": _measurements(finding.measured, author),
     }
     arrays = author.task.result.arrays
@@ -188,7 +190,7 @@ def _box(box: Box, sources: Sources, author: Authorship) -> Any:
         "finding_type": author.coded(box.label.type),
         "finding_category": author.coded(box.label.category),
         "finding_sites": _sites(box.label, author),
-        "algorithm_id": _algorithm(author),
+        "algorithm_id": algorithm(author),
         "measurements": [certainty(box.score)],
     }
     return region_group(box, sources, shared)
@@ -212,7 +214,7 @@ def _class(item: ClassFinding, probability: float, sources: Sources, author: Aut
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=author.text(f"{item.name} ({card.name})")),
         finding_type=author.coded(item.type),
-        algorithm_id=_algorithm(author),
+        algorithm_id=algorithm(author),
         measurements=[certainty(probability)],
         qualitative_evaluations=[_presence(there=probability >= item.threshold)],
         source_images=_images(sources),
@@ -225,7 +227,7 @@ def _whole(measured: Sequence[tuple[Measurement, float]], sources: Sources, auth
     uid = author.task.names.finding(author.task.original.series_instance_uid, card.name, "whole")
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(uid=uid, identifier=author.text(card.title)),
-        algorithm_id=_algorithm(author),
+        algorithm_id=algorithm(author),
         measurements=_measurements(measured, author),
         source_images=_images(sources),
     )
@@ -255,11 +257,6 @@ def _measurements(measured: Sequence[tuple[Measurement, float]], author: Authors
         quantity, unit = author.coded(item.quantity), author.coded(item.unit)
         made.append(sr.Measurement(name=quantity, value=value, unit=unit, method=coded))
     return made or None
-
-
-def _algorithm(author: Authorship) -> Any:
-    card = author.task.result.card
-    return sr.AlgorithmIdentification(name=author.text(card.name), version=author.text(card.version))
 
 
 def _library(sources: Sources, modality: Any, author: Authorship) -> Any:

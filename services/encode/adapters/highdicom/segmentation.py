@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import highdicom as hd
 import numpy as np
 from pydicom import Dataset
 
+from services.contracts.results import SegmentationOptions, SegmentationType
 from services.contracts.tensors import LIKELY
 from services.encode.adapters.highdicom.authorship import PRODUCT, Authorship
 from services.encode.adapters.highdicom.evidence import note_beside
@@ -29,9 +30,7 @@ def build_segmentation(
     findings: Sequence[Finding],
     sources: Sources,
     author: Authorship,
-    options: Mapping[str, Any],
-    *,
-    omit_empty_frames: bool,
+    options: SegmentationOptions,
 ) -> Dataset:
     """The SEG of a job.
 
@@ -43,12 +42,11 @@ def build_segmentation(
         findings: the labels; those without voxels get no segment.
         sources: the source.
         author: who made it.
-        options: of the card: `type` (binary, fractional, labelmap) and `omit_empty_frames`.
-        omit_empty_frames: leave frames without a voxel out, where the card does not say.
+        options: of the card, or of the site where the card does not say.
     """
     card = task.result.card
     segments = [finding for finding in findings if finding.number is not None]
-    kind = _type(task, len(segments), options)
+    kind = _type(task, len(segments), options.type)
     if kind is _Types.FRACTIONAL:
         pixels: Any = _fractions(task, segments)
     elif kind is _Types.BINARY and task.result.arrays.labels is None:
@@ -67,7 +65,7 @@ def build_segmentation(
         content_label=code_string(card.name),
         content_description=author.text(card.title),
         content_creator_name=f"{PRODUCT}^{author.text(card.name)}",
-        omit_empty_frames=bool(options.get("omit_empty_frames", omit_empty_frames)),
+        omit_empty_frames=bool(options.omit_empty_frames),
         **author.of_instance(Kind.SEG),
     )
     if sources.layout is not Layout.SLIDE:
@@ -90,22 +88,20 @@ def organise(ds: Dataset, author: Authorship) -> None:
         index.DimensionOrganizationUID = organisation
 
 
-def _type(task: Task, segments: int, options: Mapping[str, Any]) -> hd.seg.SegmentationTypeValues:
+def _type(task: Task, segments: int, asked: SegmentationType | None) -> hd.seg.SegmentationTypeValues:
     arrays = task.result.arrays
-    match str(options.get("type", "")).lower():
-        case "binary":
+    match asked:
+        case SegmentationType.BINARY:
             return _Types.BINARY
-        case "labelmap":
+        case SegmentationType.LABELMAP:
             return _Types.LABELMAP
-        case "fractional":
+        case SegmentationType.FRACTIONAL:
             if arrays.probabilities is None:
                 raise CardMismatch("its card asks for a fractional segmentation, and it has no probabilities")
             return _Types.FRACTIONAL
-        case "":  # never fractional, which viewers hardly show
+        case None:  # never fractional, which viewers hardly show
             many = segments > _MAX_BINARY and arrays.labels is not None
             return _Types.LABELMAP if many else _Types.BINARY
-        case _:
-            raise CardMismatch("its card asks for a type of segmentation that there is not")
 
 
 def _masks(task: Task, segments: Sequence[Finding]) -> Any:
