@@ -2,7 +2,7 @@
 
 The same words and pictures make the same bytes: no date, no random id. The standard fonts know Western European
 letters alone; a line with others is written in an embedded font (`letters`), and what that has no letter for without
-its accents, or as `?`.
+its accents, or as `?`. So it is where the system has no such font.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from services.encode.adapters.letters import composed, font
+from services.encode.adapters.letters import Font, composed, font
 
 WIDTH, HEIGHT = 595, 842
 """A4, in points."""
@@ -44,10 +44,10 @@ class Page:
 
     def text(self, x: float, y: float, text: str, *, size: float = 10, bold: bool = False) -> None:
         """Write a line whose baseline is at `y`."""
-        if _needs_letters(text):
+        if (embedded := _font_for(text)) is not None:
             self.letters |= set(composed(text))
             stroke = b"2 Tr %g w " % (size * _BOLD_STROKE) if bold else b""
-            said = (stroke, size, x, HEIGHT - y, font().written(text))
+            said = (stroke, size, x, HEIGHT - y, embedded.written(text))
             self.drawn.append(b"q BT %s/F3 %g Tf %g %g Td %s Tj ET Q" % said)
             return
         name = "F2" if bold else "F1"
@@ -80,9 +80,10 @@ def document(title: str, pages: Sequence[Page]) -> bytes:
         for name, family in _FONTS.items()
     )
     objects = [b"<< /Type /Catalog /Pages 2 0 R /Lang (en) >>", b"", b"<< /Title (%s) >>" % _string(title)]
-    if letters := set[str]().union(*(page.letters for page in pages)):
+    letters, embedded = set[str]().union(*(page.letters for page in pages)), font()
+    if letters and embedded is not None:
         fonts += b" /F3 %d 0 R" % (len(objects) + 1)
-        objects += font().objects(letters, len(objects) + 1)
+        objects += embedded.objects(letters, len(objects) + 1)
     kids = []
     for page in pages:
         number = len(objects) + 1
@@ -100,8 +101,8 @@ def document(title: str, pages: Sequence[Page]) -> bytes:
 
 def breadth(text: str, *, size: float = 10, bold: bool = False) -> float:
     """How broad a line is, in points; a little more where it is bold."""
-    if _needs_letters(text):
-        return font().breadth(text) * size / 1000 + (size * _BOLD_STROKE if bold else 0)
+    if (embedded := _font_for(text)) is not None:
+        return embedded.breadth(text) * size / 1000 + (size * _BOLD_STROKE if bold else 0)
     thousandths = sum(_WIDTHS[ord(c) - 32] if 32 <= ord(c) < 127 else 556 for c in text)
     return thousandths * size / 1000 * (_BROADEST_BOLD if bold else 1)
 
@@ -124,16 +125,17 @@ def wrapped(text: str, width: float, *, size: float = 10) -> Sequence[str]:
 
 def can_write(text: str) -> bool:
     """Whether there is a letter for each of `text`, at least without its accent."""
-    return _needs_letters(text) or "?" not in _plain(text.replace("?", "")).decode("cp1252")
+    return _font_for(text) is not None or "?" not in _plain(text.replace("?", "")).decode("cp1252")
 
 
-def _needs_letters(text: str) -> bool:
-    """Whether a line is written in the embedded font: the standard fonts lack a letter of it, and it lacks none."""
+def _font_for(text: str) -> Font | None:
+    """The embedded font, for a line with a letter that the standard fonts lack, where it has them all."""
     try:
         text.encode("cp1252")
     except UnicodeError:
-        return font().has(text)
-    return False
+        embedded = font()
+        return embedded if embedded is not None and embedded.has(text) else None
+    return None
 
 
 def _plain(text: str) -> bytes:

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from services.encode.adapters import pdf
 from services.encode.adapters.highdicom import HighdicomEncoder
+from services.encode.adapters.letters import font
 from services.encode.adapters.pdf import WIDTH, Page, breadth, can_write, document, wrapped
 from services.encode.model import Document, Kind
 from services.encode.pictures import key_picture
@@ -207,6 +209,9 @@ def test_letters_that_a_page_has_no_font_for_do_not_break_it() -> None:
     assert (can_write("Müller?"), can_write("Škoda"), can_write("山田")) == (True, True, False)
 
 
+with_letters = pytest.mark.skipif(font() is None, reason="the system has no DejaVu Sans (fonts-dejavu-core)")
+
+
 def test_lines_are_no_broader_than_they_may_be() -> None:
     text = "Wide WORDS and " + "x" * 200 + " the end"
     lines = wrapped(text, 120)
@@ -214,6 +219,7 @@ def test_lines_are_no_broader_than_they_may_be() -> None:
     assert max(map(breadth, lines)) <= 120
 
 
+@with_letters
 @pytest.mark.parametrize("text", ["Иванова, Мария", "Παπαδόπουλος, Γιώργος", "Łukasz Dvořák", "Nguyê\u0303n Thị Minh"])
 def test_letters_beyond_western_europe_are_drawn_and_can_be_searched(text: str) -> None:
     page = Page()
@@ -227,6 +233,8 @@ def test_letters_beyond_western_europe_are_drawn_and_can_be_searched(text: str) 
     letters = {glyph: chr(int(code, 16)) for glyph, code in re.findall(r"<(\w{4})> <(\w{4})>\n", told + "\n")}
     glyphs = re.findall(r"\w{4}", re.findall(r"<(\w+)> Tj", drawn)[0])
     assert "".join(letters[glyph] for glyph in glyphs) == unicodedata.normalize("NFC", text)
+    assert document("", [page]) == data
+    assert len(data) < 30_000  # of a font of 750 kB
     assert can_write(text) and 0 < breadth(text) < breadth(text, bold=True)
 
 
@@ -236,8 +244,18 @@ def test_a_page_in_western_letters_has_no_font_in_it() -> None:
     assert b"/FontFile2" not in document("", [page])
 
 
+@with_letters
 def test_a_name_in_cyrillic_is_on_the_page() -> None:
     source = ct(PatientName="Иванова^Мария", SpecificCharacterSet="ISO_IR 144")
     pdf = _pdf(ENCODER.encode(source.task(card(**ONLY), labels=boxes(), measurements=measured())).documents)
     assert b"/FontFile2" in pdf
     assert "in other letters" not in _pages(pdf)[0]
+
+
+def test_without_such_a_font_a_page_is_written_in_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf, "font", lambda: None)
+    page = Page()
+    page.text(50, 50, "Dvořák, Мария")
+    data = document("", [page])
+    assert b"/FontFile2" not in data and "(Dvorak, ?????) Tj" in _pages(data)[0]
+    assert not can_write("Мария")
