@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,19 @@ def told(site: Site, study: str, folder: Path, *, deidentified: bool) -> tuple[i
     return code, output.getvalue()
 
 
+def exports(site: Site, study: str) -> list[dict[str, Any]]:
+    """What the log says of the exports of a study, newest first: it is durable at once, and there soon."""
+    while not (found := httpx.get(f"{site.edge}/audit?action=export&study={study}").json()["records"]):
+        time.sleep(0.1)
+    return found
+
+
 def test_a_study_comes_out_as_it_went_in(site: Site, sample: Path, tmp_path: Path) -> None:
     study = make_study(sample, tmp_path / "study", seed="export", count=5, shrink=8)
     assert site.storescu(study.folder).returncode == 0
     code, output = told(site, study.study_instance_uid, tmp_path / "out", deidentified=False)
     assert (code, output) == (0, f"5 instances in {tmp_path / 'out'}\n")
-    record, *_ = httpx.get(f"{site.edge}/audit?action=export&study={study.study_instance_uid}").json()["records"]
+    record, *_ = exports(site, study.study_instance_uid)
     assert (record["detail"], record["outcome"], record["instances"]) == ("stored", "success", 5)
     out = {path.stem: dcmread(path) for path in (tmp_path / "out").rglob("*.dcm")}
     for path in study.folder.glob("*.dcm"):
@@ -43,7 +51,7 @@ def test_a_study_is_exported_under_pseudonyms_and_what_may_not_leave_is_counted(
     code, output = told(site, sample_job["study_instance_uid"], tmp_path, deidentified=True)
     files = [dcmread(path) for path in tmp_path.rglob("*.dcm")]
     assert len(files) == 100
-    (record,) = httpx.get(f"{site.edge}/audit?action=export&study={sample_job['study_instance_uid']}").json()["records"]
+    (record,) = exports(site, sample_job["study_instance_uid"])
     assert record["detail"] == "deidentified"
     assert {str(ds.PatientIdentityRemoved) for ds in files} == {"YES"}
     assert len({str(ds.StudyInstanceUID) for ds in files}) == len({str(ds.PatientID) for ds in files}) == 1
