@@ -92,9 +92,10 @@ async def measure(folder: Path, records: int) -> Measured:
     with Mesh(settings):
         environment = registry.environment(registry.BY_NAME["audit"], Local(settings))
         database = environment["PLEXUS_AUDIT_DATABASE_URL"]
+        maker = registry.environment(registry.BY_NAME["ingest"], Local(settings))  # who makes streams, and says records
         async with connected(
-            environment["PLEXUS_AUDIT_NATS_URL"],
-            service="hospital",
+            maker["PLEXUS_INGEST_NATS_URL"],
+            service="ingest",
             log=Log("load"),
             health=Health(),
             ack_wait_seconds=10,

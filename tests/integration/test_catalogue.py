@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 import tritonclient.grpc.aio as triton
+import yaml
 from rich.console import Console
 
 from services.contracts import subjects
@@ -37,6 +39,7 @@ from services.launcher.errors import EdgeError
 from services.launcher.parts.triton import Triton
 from services.launcher.settings import Settings, free_port
 from services.launcher.setup import triton as environment_of_triton
+from tests.unit.inference.networks import above
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -145,6 +148,17 @@ def version_of(folder: Path, name: str, version: str, *, threshold: str = "300")
     card, code = package / "model.yaml", package / "triton" / "1" / "model.py"
     card.write_text(card.read_text().replace('"0.1.0"', f'"{version}"'))
     code.write_text(code.read_text().replace("300", threshold))
+    return package
+
+
+def network_of(folder: Path, name: str, version: str, *, threshold: float) -> Path:
+    """The same as a network, which answers within milliseconds."""
+    package = version_of(folder, name, version)
+    shutil.rmtree(package / "triton")
+    (package / "network.onnx").write_bytes(above(threshold))
+    card = yaml.safe_load((package / "model.yaml").read_text())
+    card |= {"kind": "onnx", "processing": {"measure": ["volume-ml"]}}
+    (package / "model.yaml").write_text(yaml.safe_dump(card))
     return package
 
 
@@ -260,8 +274,8 @@ async def test_switching_and_rolling_back_under_load_fails_no_request(
     site: Site, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Requests ask for the version that is in use, as jobs do; each must be answered by that very version."""
-    await publish(site, version_of(tmp_path, "load-ct", "1.0.0"))
-    await publish(site, version_of(tmp_path, "load-ct", "2.0.0", threshold="400"), activate=False)
+    await publish(site, network_of(tmp_path, "load-ct", "1.0.0", threshold=300))
+    await publish(site, network_of(tmp_path, "load-ct", "2.0.0", threshold=400), activate=False)
     client, done = triton.InferenceServerClient(site.triton), asyncio.Event()
     answered: dict[str, int] = {}
     seconds: list[float] = []
