@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import httpx
 import typer
@@ -12,31 +11,17 @@ from rich.console import Console
 from rich.table import Table
 
 from services.launcher.commands import tables
+from services.launcher.commands.frame import Data, Offset, Running, Wrap
 from services.launcher.errors import EdgeError, LauncherError
-
-if TYPE_CHECKING:
-    from services.launcher.mesh import Mesh
 
 _SECONDS: Final = 120
 _SHORT: Final = 12
 
 Digest = Annotated[str, typer.Argument(help="The digest, or its beginning, as `plexus conflicts list` shows it.")]
-Data = Annotated[Path | None, typer.Option("--data", help="The data folder (PLEXUS_DATA).")]
-Offset = Annotated[int | None, typer.Option("--port-offset", help="Added to every default port.")]
 
 
-def commands(
-    command: Callable[[Callable[..., int | None]], Callable[..., None]],
-    running: Callable[[Path | None, int | None], Mesh],
-    console: Console,
-) -> typer.Typer:
-    """The commands.
-
-    Args:
-        command: what makes a command of a function.
-        running: gives the mesh that is up.
-        console: where to tell.
-    """
+def commands(command: Wrap, running: Running, console: Console) -> typer.Typer:
+    """The commands; see `frame`."""
     app = typer.Typer(help="Objects that came under a SOP Instance UID which was taken.", no_args_is_help=True)
 
     @app.command("list")

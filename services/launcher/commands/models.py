@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 import yaml
@@ -17,38 +17,23 @@ from rich.table import Table
 
 from services.launcher.authoring import template
 from services.launcher.commands import shadow, tables
+from services.launcher.commands.frame import Data, Offset, Running, Wrap
 from services.launcher.errors import EdgeError, LauncherError
-
-if TYPE_CHECKING:
-    from services.launcher.mesh import Mesh
 
 _SECONDS: Final = 1800
 """A check runs the model: it takes as long as that does."""
 _TOLD_SECONDS: Final = 1.0
 _LEFT_OUT: Final = {"__pycache__", ".git", ".venv", "report"}
 
-_Wrap = Callable[[Callable[..., int | None]], Callable[..., None]]
 _At = Callable[[Path | None, int | None], "Catalogue"]
 
 Name = Annotated[str, typer.Argument(help="The model's name, as `plexus model list` shows it.")]
 VersionName = Annotated[str, typer.Argument(help="The version.")]
 Package = Annotated[Path, typer.Argument(help="The folder of the package, with model.yaml in it.")]
-Data = Annotated[Path | None, typer.Option("--data", help="The data folder (PLEXUS_DATA).")]
-Offset = Annotated[int | None, typer.Option("--port-offset", help="Added to every default port.")]
 
 
-def commands(
-    command: _Wrap,
-    running: Callable[[Path | None, int | None], Mesh],
-    console: Console,
-) -> typer.Typer:
-    """The commands.
-
-    Args:
-        command: what makes a command of a function.
-        running: gives the mesh that is up.
-        console: where to tell.
-    """
+def commands(command: Wrap, running: Running, console: Console) -> typer.Typer:
+    """The commands; see `frame`."""
     app = typer.Typer(help="Models: bring one, check it, put it in use, take it back.", no_args_is_help=True)
 
     def at(data: Path | None, offset: int | None) -> Catalogue:
@@ -59,7 +44,7 @@ def commands(
     return app
 
 
-def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> None:
+def _bringing(app: typer.Typer, command: Wrap, at: _At, console: Console) -> None:
     @app.command()
     @command
     def new(
@@ -173,7 +158,7 @@ def _bringing(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> No
         return 0
 
 
-def _looking(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> None:
+def _looking(app: typer.Typer, command: Wrap, at: _At, console: Console) -> None:
     @app.command("list")
     @command
     def list_(data: Data = None, port_offset: Offset = None) -> None:
@@ -211,7 +196,7 @@ def _looking(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> Non
         console.print(_history(catalogue.ask("GET", f"/models/{name}/changes").json()["changes"]))
 
 
-def _moving(app: typer.Typer, command: _Wrap, at: _At, console: Console) -> None:
+def _moving(app: typer.Typer, command: Wrap, at: _At, console: Console) -> None:
     @app.command()
     @command
     def activate(name: Name, version: VersionName, data: Data = None, port_offset: Offset = None) -> None:

@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from services.launcher.commands import tables
+from services.launcher.commands.frame import Data, Offset, Running, Wrap
 from services.launcher.errors import EdgeError, LauncherError
 
-if TYPE_CHECKING:
-    from services.launcher.mesh import Mesh
-
-Wrap = Callable[[Callable[..., int | None]], Callable[..., None]]
-Running = Callable[[Path | None, int | None], "Mesh"]
-
 Number = Annotated[int, typer.Argument(help="The picture's number, as `plexus quarantine list` shows it.")]
-Data = Annotated[Path | None, typer.Option("--data", help="The data folder (PLEXUS_DATA).")]
-Offset = Annotated[int | None, typer.Option("--port-offset", help="Added to every default port.")]
 
 _TIMEOUT_SECONDS = 120
 _MASK = re.compile(r"(\d+),(\d+),(\d+)[,x](\d+)")
 
 
 def commands(command: Wrap, running: Running, console: Console) -> typer.Typer:
-    """The commands.
-
-    Args:
-        command: what makes a command of a function.
-        running: gives the mesh that is up.
-        console: where to tell.
-    """
+    """The commands; see `frame`."""
     app = typer.Typer(help="Pictures that a person has to look at before they leave.", no_args_is_help=True)
 
     def ask(data: Path | None, offset: int | None, method: str, path: str, **options: Any) -> Any:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 from uuid import uuid4
 
@@ -24,6 +23,7 @@ from services.contracts.events import ResultsDue, UnreadableEventError
 from services.contracts.voices import VOICES
 from services.launcher import secrets
 from services.launcher.commands import tables
+from services.launcher.commands.frame import Data, Offset, Running, Wrap
 from services.launcher.errors import LauncherError
 
 if TYPE_CHECKING:
@@ -36,8 +36,6 @@ _CONSUMERS: Final = tuple(
 )
 
 Job = Annotated[list[str] | None, typer.Argument(help="Of these jobs; of all, without any.")]
-Data = Annotated[Path | None, typer.Option("--data", help="The data folder (PLEXUS_DATA).")]
-Offset = Annotated[int | None, typer.Option("--port-offset", help="Added to every default port.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +56,8 @@ class Unsent:
     headers: dict[str, str]
 
 
-def commands(
-    command: Callable[[Callable[..., int | None]], Callable[..., None]],
-    running: Callable[[Path | None, int | None], Mesh],
-    console: Console,
-) -> typer.Typer:
-    """The commands.
-
-    Args:
-        command: what makes a command of a function.
-        running: gives the mesh that is up.
-        console: where to tell.
-    """
+def commands(command: Wrap, running: Running, console: Console) -> typer.Typer:
+    """The commands; see `frame`."""
     app = typer.Typer(help="Results that could not be sent on to a PACS.", no_args_is_help=True)
 
     @app.command("list")

@@ -12,16 +12,16 @@ from rich.console import Console
 from rich.table import Table
 
 from services.launcher.commands import tables
+from services.launcher.commands.frame import Data, Offset, Wrap
 from services.launcher.errors import LauncherError
 
 if TYPE_CHECKING:
     from services.launcher.commands.models import Catalogue
 
-_Wrap = Callable[[Callable[..., int | None]], Callable[..., None]]
 _At = Callable[[Path | None, int | None], "Catalogue"]
 
 
-def command(app: typer.Typer, wrap: _Wrap, at: _At, console: Console) -> None:
+def command(app: typer.Typer, wrap: Wrap, at: _At, console: Console) -> None:
     """Add the command; the arguments are those of `services.launcher.commands.models.commands`."""
 
     @app.command()
@@ -32,8 +32,8 @@ def command(app: typer.Typer, wrap: _Wrap, at: _At, console: Console) -> None:
         *,
         stop: Annotated[bool, typer.Option("--stop", help="End it. The report stays.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
-        data: Annotated[Path | None, typer.Option("--data", help="The data folder (PLEXUS_DATA).")] = None,
-        port_offset: Annotated[int | None, typer.Option("--port-offset", help="Added to every default port.")] = None,
+        data: Data = None,
+        port_offset: Offset = None,
     ) -> None:
         """Run a version beside the active one, on the same input, without results; without a version: report on it."""
         catalogue = at(data, port_offset)
