@@ -71,7 +71,10 @@ class TritonModels:
         async with self._laying:
             await asyncio.to_thread(networks.lay, card, folder, self._repository / model)
         await self._load(model, card)
-        told = await self._client.get_model_metadata(model, client_timeout=_SECONDS)
+        try:
+            told = await self._client.get_model_metadata(model, client_timeout=_SECONDS)
+        except InferenceServerException as error:
+            _raise(error, f"Triton could not load {card.name} {card.version}")
         if len(told.inputs) == len(told.outputs) == 1:
             return Native(model, told.inputs[0].name, told.outputs[0].name, told.inputs[0].datatype)
         await self._withdraw(model)  # which output is the first one, Triton does not tell: our runner knows
